@@ -1,0 +1,5 @@
+"""``python -m viewfinder`` is ``viewfinder``."""
+
+from viewfinder.cli import run
+
+run()

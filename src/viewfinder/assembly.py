@@ -1,0 +1,81 @@
+"""The parts of an experiment, built from its resolved config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig
+
+from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.data.schema import SPLITS, Split
+from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.base import VisionTask
+
+
+def task_class(config: DictConfig) -> type[VisionTask]:
+    """Return the class of the experiment's task."""
+    found: type[VisionTask] = get_class(config.task._target_)
+    return found
+
+
+def build_datamodule(
+    config: DictConfig, splits: Sequence[Split] = SPLITS, project: Path = Path()
+) -> VisionDataModule:
+    """Open the splits of the experiment's data set.
+
+    Args:
+        config: The resolved config.
+        splits: The splits to open.
+        project: The checkout that holds the split files.
+    """
+    height, width = config.image.size
+    return VisionDataModule(
+        dataset=config.dataset.name,
+        view=task_class(config).view(),
+        size=(height, width),
+        interpolation=config.image.interpolation,
+        augmentations=_instantiate(config.augment, "augment"),
+        batch_size=config.loader.batch_size,
+        num_workers=config.loader.num_workers,
+        seed=config.seed,
+        splits=splits,
+        project=project,
+    )
+
+
+def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
+    """Build the experiment's network and its task.
+
+    Args:
+        config: The resolved config.
+        classes: Class names.
+    """
+    network = _instantiate(config.model, "model", num_classes=len(classes))
+    options = {name: value for name, value in config.task.items() if name != "name"}
+    task: VisionTask = _instantiate(
+        options,
+        "task",
+        model=network,
+        classes=list(classes),
+        mean=list(config.image.mean),
+        std=list(config.image.std),
+        optimizer=_instantiate(config.optimizer, "optimizer"),
+        schedule=_instantiate(config.scheduler, "scheduler"),
+    )
+    return task
+
+
+def _instantiate(node: Any, group: str, **options: Any) -> Any:
+    """Build one group of the config; a wrong option is the user's mistake, not a bug."""
+    if node is None:
+        return None
+    try:
+        return instantiate(node, _convert_="all", **options)
+    except InstantiationException as error:
+        reason = error.__cause__ or error
+        raise ViewfinderError(
+            f"The config group {group!r} ({node.get('_target_', 'no _target_')}) can't be built: "
+            f"{reason}. Correct its options in conf/{group}/ or in the overrides."
+        ) from error

@@ -1,0 +1,110 @@
+"""The front door: ``viewfinder <stage> …``. It imports nothing heavy."""
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from viewfinder import __version__
+from viewfinder.errors import ViewfinderError
+
+_INTERRUPTED = 130
+_HYDRA_HELP = """\
+usage: viewfinder train [-m] [+experiment=NAME] [group=option …] [key=value …]
+
+Train one model, or with -m a sweep. The options are Hydra's:
+
+  viewfinder train +experiment=segmentation
+  viewfinder train +experiment=segmentation optimizer.lr=1e-3 trainer.max_epochs=2
+  viewfinder train -m +experiment=segmentation model=fpn,unet optimizer.lr=1e-3,3e-3
+  viewfinder train +experiment=segmentation --cfg job     show the composed config
+  viewfinder train --hydra-help                           Hydra's own flags
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The words after the program's name; None takes them from the process.
+
+    Returns:
+        The exit status: 0 for success, 1 for an error, 130 after Ctrl-C.
+    """
+    _set_environment()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except ViewfinderError as error:
+        return _fail(str(error), error)
+    except KeyboardInterrupt as stop:
+        return _fail("Interrupted. The same command goes on where it can.", stop, _INTERRUPTED)
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{name}{error.strerror or error}. Nothing half-written was left.", error)
+
+
+def run() -> NoReturn:
+    """Run the command line and leave the process with its exit status."""
+    sys.exit(main())
+
+
+def _set_environment() -> None:
+    """Set what libraries read when they are imported."""
+    # Waiting threads that spin starve a second process on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _dispatch(words: list[str]) -> int:
+    if words[:1] == ["train"]:
+        if words[1:] in (["--help"], ["-h"]):
+            print(_HYDRA_HELP)
+            return 0
+        from viewfinder.stages import train
+
+        train.main(words[1:])
+        return 0
+    options = _parser().parse_args(words)
+    arguments = vars(options)
+    stage = importlib.import_module(f"viewfinder.stages.{arguments.pop('stage')}")
+    stage.main(**arguments)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="viewfinder",
+        description="Computer-vision pipelines: each command is one stage of `dvc repro`.",
+        epilog="`dvc repro` runs them all in order. Set VIEWFINDER_DEBUG=1 for tracebacks, "
+        "VIEWFINDER_MLFLOW=0 to run without tracking.",
+    )
+    parser.add_argument("--version", action="version", version=f"viewfinder {__version__}")
+    stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)
+    for stage, what, help_text in (
+        ("configure", "EXPERIMENT", "compose an experiment's config from conf/ and params.yaml"),
+        ("download", "DATASET", "fetch a data set's archives"),
+        ("split", "DATASET", "divide a data set into train, val and test files"),
+        ("evaluate", "EXPERIMENT", "judge a trained model on the test split"),
+        ("export", "EXPERIMENT", "write a trained model as ONNX and certify it"),
+    ):
+        command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
+        command.add_argument("name", metavar=what)
+    stages.add_parser("results", help="show the test metrics of all experiments")
+    stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
+    return parser
+
+
+def _fail(message: str, error: BaseException, status: int = 1) -> int:
+    if os.environ.get("VIEWFINDER_DEBUG") == "1":
+        raise error
+    print(f"error: {message}", file=sys.stderr)
+    return status

@@ -1,0 +1,235 @@
+"""Composes ``conf/`` with an experiment's section of ``params.yaml``, and checks the outcome."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from viewfinder.errors import ViewfinderError
+
+CONFIG_NAME = "config"
+TRAINING_KEYS = (
+    "name",
+    "seed",
+    "dataset.name",
+    "task",
+    "model",
+    "image",
+    "augment",
+    "loader",
+    "optimizer",
+    "scheduler",
+    "trainer",
+)
+_COMPOSED_HEADER = """\
+# Made by `viewfinder configure` from conf/ and params.yaml; changes here are lost.
+defaults:
+  - _self_
+  - hydra: stage
+
+"""
+
+
+def read_params(project: Path) -> dict[str, Any]:
+    """Return ``params.yaml`` as plain Python values.
+
+    Raises:
+        ViewfinderError: If it is not valid YAML or has no experiments.
+    """
+    path = project / "params.yaml"
+    try:
+        params = OmegaConf.to_container(OmegaConf.load(path))
+    except Exception as error:
+        raise ViewfinderError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(params, dict) or not isinstance(params.get("experiments"), dict):
+        raise ViewfinderError(f"{path} has no mapping `experiments:`.")
+    return {str(key): value for key, value in params.items()}
+
+
+def compose_experiment(name: str, project: Path) -> DictConfig:
+    """Compose the config of one experiment of ``params.yaml``, resolved.
+
+    Raises:
+        ViewfinderError: If there is no such experiment, or its section does not fit ``conf/``.
+    """
+    experiments = read_params(project)["experiments"]
+    if name not in experiments:
+        raise ViewfinderError(
+            f"params.yaml has no experiment {name!r}; it has {', '.join(experiments)}."
+            f"{_suggest(name, list(experiments))}"
+        )
+    section = experiments[name]
+    if not isinstance(section, dict) or not isinstance(section.get("dataset"), str):
+        raise ViewfinderError(
+            f"The experiment {name!r} in params.yaml must be a mapping with `dataset: <name>`."
+        )
+    config = compose_config([*section_overrides(section), f"name={name}"], project)
+    check(config, project)
+    OmegaConf.resolve(config)
+    return config
+
+
+def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
+    """Compose ``conf/`` with Hydra overrides.
+
+    Raises:
+        ViewfinderError: If an override names a group, an option or a key that does not exist.
+    """
+    try:
+        with initialize_config_dir(str(project / "conf"), version_base="1.3"):
+            return compose(CONFIG_NAME, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ViewfinderError(explain(error, overrides, project)) from error
+
+
+def section_overrides(section: Mapping[str, Any]) -> list[str]:
+    """Turn a section of ``params.yaml`` into Hydra overrides.
+
+    ``{model: fpn, trainer: {max_epochs: 8}}`` becomes ``model=fpn trainer.max_epochs=8``. The
+    list under ``overrides`` is taken as it is, and ``experiment`` names a recipe to start from.
+    """
+    overrides: list[str] = []
+    for key, value in section.items():
+        if key == "overrides":
+            overrides += [str(item) for item in value]
+        elif key == "experiment":
+            overrides.append(f"+experiment={value}")
+        elif isinstance(value, Mapping):
+            overrides += [f"{path}={_quote(leaf)}" for path, leaf in _leaves(value, key)]
+        else:
+            overrides.append(f"{key}={value if isinstance(value, str) else _quote(value)}")
+    return overrides
+
+
+def _leaves(node: Mapping[str, Any], path: str) -> list[tuple[str, Any]]:
+    leaves: list[tuple[str, Any]] = []
+    for key, value in node.items():
+        inner = f"{path}.{key}"
+        leaves += _leaves(value, inner) if isinstance(value, Mapping) else [(inner, value)]
+    return leaves
+
+
+def _quote(value: Any) -> str:
+    """Write a value in the grammar of Hydra's overrides."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    if isinstance(value, Sequence):
+        return f"[{','.join(_quote(item) for item in value)}]"
+    return str(value)
+
+
+def to_yaml(config: DictConfig) -> str:
+    """Return a composed config as the file that the later stages read."""
+    return _COMPOSED_HEADER + OmegaConf.to_yaml(config)
+
+
+def load_composed(name: str, project: Path) -> DictConfig:
+    """Read the composed config of an experiment.
+
+    Raises:
+        ViewfinderError: If it was not composed yet.
+    """
+    path = project / "configs" / f"{name}.yaml"
+    if not path.is_file():
+        raise ViewfinderError(f"{path} does not exist. Run `dvc repro configure@{name}`.")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    del config["defaults"]
+    return config
+
+
+def load_dataset(name: str, project: Path) -> DictConfig:
+    """Read the config of a data set.
+
+    Raises:
+        ViewfinderError: If there is none of this name.
+    """
+    folder = project / "conf" / "dataset"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(option.stem for option in folder.glob("*.yaml"))
+        raise ViewfinderError(
+            f"There is no data set {name!r}: {path} does not exist. "
+            f"Known data sets: {', '.join(known)}.{_suggest(name, known)}"
+        )
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def training_config(config: DictConfig) -> dict[str, Any]:
+    """Return the part of a resolved config that a training depends on, by dotted key."""
+    selected = {key: OmegaConf.select(config, key) for key in TRAINING_KEYS}
+    return {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in selected.items()
+    }
+
+
+def check(config: DictConfig, project: Path) -> None:
+    """Refuse a composed config that can't be trained.
+
+    Raises:
+        ViewfinderError: Naming the key, what it holds and what was expected.
+    """
+    missing = OmegaConf.missing_keys(config)
+    if missing:
+        raise ViewfinderError(f"The config has no value for {', '.join(sorted(missing))}.")
+    for key, smallest in (
+        ("seed", 0),
+        ("loader.batch_size", 1),
+        ("loader.num_workers", 0),
+        ("trainer.max_epochs", 1),
+    ):
+        value = OmegaConf.select(config, key)
+        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+            raise ViewfinderError(f"{key} is {value!r}; expected an integer of {smallest} or more.")
+    size = list(config.image.size)
+    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise ViewfinderError(f"image.size is {size}; expected [height, width] in pixels.")
+    if config.dataset != load_dataset(config.dataset.name, project):
+        raise ViewfinderError(
+            f"The data set {config.dataset.name!r} can't be changed by an experiment, since others "
+            f"share its split files. Edit conf/dataset/{config.dataset.name}.yaml, or copy it "
+            "under a new name."
+        )
+
+
+def explain(error: Exception, overrides: Sequence[str], project: Path) -> str:
+    """Put an error of Hydra into words that name the options there are."""
+    message = str(error).strip()
+    match = re.search(r"Could not override '([^']+)'", message)
+    if match is None:
+        return message
+    key = match.group(1)
+    parent, _, leaf = key.rpartition(".")
+    groups = [item for item in overrides if "." not in item.split("=")[0] and "," not in item]
+    try:
+        with initialize_config_dir(str(project / "conf"), version_base="1.3"):
+            base = compose(CONFIG_NAME, [item for item in groups if not item.startswith(f"{key}=")])
+        node = OmegaConf.select(base, parent) if parent else base
+        known = sorted(str(name) for name in node) if isinstance(node, DictConfig) else []
+    except (HydraException, OmegaConfBaseException):
+        known = []
+    if not known:
+        return message
+    return (
+        f"There is no option {key!r}. {parent or 'The config'} has: {', '.join(known)}."
+        f"{_suggest(leaf, known)} (To add an option that a class accepts, write +{key}=…)"
+    )
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""Split files to batches of tensors."""

@@ -1,0 +1,121 @@
+"""The loaders of an experiment."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from viewfinder.data.loading.dataset import Batch, SplitDataset, collate
+from viewfinder.data.loading.sampler import EpochSampler
+from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.loading.transforms import Interpolation, Transform
+from viewfinder.data.loading.views import Boxes, ClassLabel, SemanticMask, SingleBox, View
+from viewfinder.data.schema import SPLITS, Split, split_path
+from viewfinder.errors import ViewfinderError
+
+_SERVED_BY: dict[str, type[View]] = {
+    "classification": ClassLabel,
+    "localization": SingleBox,
+    "detection": Boxes,
+    "segmentation": SemanticMask,
+}
+
+
+class VisionDataModule(pl.LightningDataModule):
+    """Loaders of a data set's splits for one task.
+
+    Training batches are shuffled and augmented by seed and epoch; the others come in file order
+    without randomness.
+
+    Args:
+        dataset: Name of the data set.
+        view: What the task sees of it.
+        size: Height and width of the model's input, pixels.
+        interpolation: How images are resampled to it.
+        augmentations: Albumentations transforms for training, by name, in order.
+        batch_size: Images a batch.
+        num_workers: Loader processes; 0 loads in the training process.
+        seed: Seed of order and augmentation.
+        splits: The splits to open; the others are neither read nor checked.
+        project: The checkout that holds the split files.
+
+    Raises:
+        ViewfinderError: If a split file is missing or the data set cannot serve the task.
+    """
+
+    def __init__(
+        self,
+        *,
+        dataset: str,
+        view: View,
+        size: tuple[int, int],
+        interpolation: Interpolation = "linear",
+        augmentations: Mapping[str, Any] | None = None,
+        batch_size: int = 32,
+        num_workers: int = 0,
+        seed: int = 0,
+        splits: Sequence[Split] = SPLITS,
+        project: Path = Path(),
+    ) -> None:
+        super().__init__()
+        self.view = view
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.splits: dict[Split, SplitFile] = {
+            split: SplitFile(project / split_path(dataset, split)) for split in splits
+        }
+        self._check(dataset)
+        self.classes = view.classes(self.splits[splits[0]])
+        transforms: Sequence[Any] = list((augmentations or {}).values())
+        self.transform = Transform(size, interpolation, transforms)
+
+    def _check(self, dataset: str) -> None:
+        for split, file in self.splits.items():
+            lacks = self.view.lacks(file)
+            if lacks:
+                able = [
+                    name
+                    for name, view in _SERVED_BY.items()
+                    if not any(view().lacks(other) for other in self.splits.values())
+                ]
+                raise ViewfinderError(
+                    f"The data set {dataset!r} can't serve this task: its {split} split lacks "
+                    f"{lacks}. It can serve: {', '.join(able) or 'no task'}."
+                )
+            if not len(file):
+                raise ViewfinderError(f"The {split} split of {dataset!r} has no images.")
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Return the shuffled, augmented training batches; a last partial batch is left out."""
+        return self._loader("train", training=True)
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Return the validation batches."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Return the test batches."""
+        return self._loader("test")
+
+    def _loader(self, split: Split, *, training: bool = False) -> DataLoader[Batch]:
+        file = self.splits[split]
+        seed = self.seed if training else None
+        dataset = SplitDataset(file, self.view, self.transform, seed)
+        return DataLoader(
+            dataset,  # type: ignore[arg-type]
+            batch_size=self.batch_size,
+            sampler=EpochSampler(len(file), self.seed, shuffle=training),
+            drop_last=training and len(file) > self.batch_size,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            collate_fn=collate,
+            worker_init_fn=_one_thread_a_worker,
+        )
+
+
+def _one_thread_a_worker(worker: int) -> None:
+    cv2.setNumThreads(0)

@@ -1,0 +1,157 @@
+"""What a task sees of a data set: the poorest view that suffices.
+
+A view says which columns it can be made from, decodes one row into a sample, and turns the
+transformed sample into the tensors of a batch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
+from torch import Tensor
+
+from viewfinder.data.loading.sample import Sample, decode_image
+from viewfinder.data.loading.split_file import SplitFile
+
+BACKGROUND = "background"
+
+
+class View(Protocol):
+    """How one kind of task sees a row.
+
+    Attributes:
+        columns: The columns of a split file that it reads.
+        keeps_boxes: Whether a sample is of no use once an augmentation cropped a box away.
+    """
+
+    columns: ClassVar[list[str]]
+    keeps_boxes: ClassVar[bool]
+
+    def lacks(self, split: SplitFile) -> str | None:
+        """Return what the data set lacks for this view, or None if it can serve it."""
+
+    def classes(self, split: SplitFile) -> list[str]:
+        """Return the names of the classes that a model of this view tells apart."""
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        """Decode a row."""
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        """Return the tensors that the losses and metrics need."""
+
+
+def _image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
+    return decode_image(row["image"]["bytes"], row["id"])
+
+
+def _boxes(row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the boxes with an area and their labels; crowds are left out."""
+    objects = [item for item in row["objects"] if not item["crowd"]]
+    boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
+    labels = np.array([item["category"] for item in objects], np.int64)
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes[solid], labels[solid]
+
+
+class ClassLabel:
+    """One class an image."""
+
+    columns: ClassVar[list[str]] = ["id", "image", "label"]
+    keeps_boxes: ClassVar[bool] = False
+
+    def lacks(self, split: SplitFile) -> str | None:
+        return None if "label" in split.table.column_names else "one class label an image"
+
+    def classes(self, split: SplitFile) -> list[str]:
+        return split.info.classes
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        return Sample(_image(row), label=row["label"])
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        return {"label": torch.tensor(sample.label)}
+
+
+class SingleBox:
+    """The class and box of the one object in an image."""
+
+    columns: ClassVar[list[str]] = ["id", "image", "objects"]
+    keeps_boxes: ClassVar[bool] = True
+
+    def lacks(self, split: SplitFile) -> str | None:
+        if "objects" not in split.table.column_names:
+            return "boxes"
+        counts = pc.list_value_length(split.table.column("objects"))
+        others = int(pc.sum(pc.not_equal(counts, 1)).as_py() or 0)
+        if others:
+            return f"exactly one object an image ({others} of {len(split)} have none or several)"
+        return None
+
+    def classes(self, split: SplitFile) -> list[str]:
+        return split.info.classes
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        boxes, labels = _boxes(row)
+        return Sample(_image(row), boxes=boxes, labels=labels)
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        return {
+            "label": torch.tensor(sample.labels[0]),
+            "box": torch.from_numpy(sample.boxes[0]),
+        }
+
+
+class Boxes:
+    """The classes and boxes of all objects in an image."""
+
+    columns: ClassVar[list[str]] = ["id", "image", "objects"]
+    keeps_boxes: ClassVar[bool] = False
+
+    def lacks(self, split: SplitFile) -> str | None:
+        return None if "objects" in split.table.column_names else "boxes"
+
+    def classes(self, split: SplitFile) -> list[str]:
+        return split.info.classes
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        boxes, labels = _boxes(row)
+        return Sample(_image(row), boxes=boxes, labels=labels)
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        return {
+            "labels": torch.from_numpy(sample.labels),
+            "boxes": torch.from_numpy(sample.boxes),
+        }
+
+
+class SemanticMask:
+    """The class of each pixel, with the background as class 0."""
+
+    columns: ClassVar[list[str]] = ["id", "image", "objects"]
+    keeps_boxes: ClassVar[bool] = False
+
+    def lacks(self, split: SplitFile) -> str | None:
+        if "objects" not in split.table.column_names:
+            return "masks"
+        objects = pc.list_flatten(split.table.column("objects"))
+        without = pc.struct_field(objects, "rle").null_count
+        return f"masks ({without} of {len(objects)} objects have none)" if without else None
+
+    def classes(self, split: SplitFile) -> list[str]:
+        return [BACKGROUND, *split.info.classes]
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        image = _image(row)
+        mask = np.zeros(image.shape[:2], np.uint8)
+        for item in row["objects"]:
+            rle = {"size": list(mask.shape), "counts": item["rle"]}
+            mask[coco_mask.decode(rle).astype(bool)] = item["category"] + 1
+        return Sample(image, mask=mask)
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        assert sample.mask is not None
+        return {"mask": torch.from_numpy(sample.mask).long()}

@@ -1,0 +1,1 @@
+"""Readers: one module a layout, each turning an archive into records."""

@@ -1,0 +1,61 @@
+"""What a reader finds in an archive."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from viewfinder.data.archive import Archive
+from viewfinder.data.schema import Split
+
+
+@dataclass(frozen=True)
+class Object:
+    """One annotated object.
+
+    Attributes:
+        bbox: Left, top, right, bottom in pixels of the image.
+        category: Class index.
+        rle: The object's mask as COCO's compressed run lengths.
+        crowd: Whether the box holds a crowd that was not annotated one by one.
+    """
+
+    bbox: tuple[float, float, float, float]
+    category: int
+    rle: bytes | None = None
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image and its annotations; the pixels stay in the archive.
+
+    Attributes:
+        id: The image's path in the archive: unique and stable.
+        label: Class index, if the image has exactly one class.
+        objects: The objects, if the data set has boxes or instances.
+        group: What must not be divided between splits.
+        split: The authors' own split, if there is one.
+    """
+
+    id: str
+    label: int | None = None
+    objects: tuple[Object, ...] | None = None
+    group: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that a reader found.
+
+    Attributes:
+        classes: Class names.
+        annotations: Names of the annotation columns that the records fill.
+        records: The images, in the archive's order.
+    """
+
+    classes: list[str]
+    annotations: list[str]
+    records: list[Record] = field(repr=False)
+
+
+Reader = Callable[[Archive], Reading]

@@ -1,0 +1,89 @@
+"""The contract between the data and everything behind it: what a split file holds.
+
+A split is one Arrow IPC stream of encoded images and their annotations. The schema's metadata
+carries the class names and where the data came from.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import pyarrow as pa
+
+SCHEMA_VERSION = 1
+METADATA_KEY = b"viewfinder"
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+ENCODED_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+OBJECT = pa.struct(
+    [
+        ("bbox", pa.list_(pa.float32(), 4)),
+        ("category", pa.int64()),
+        ("rle", pa.binary()),
+        ("crowd", pa.bool_()),
+    ]
+)
+REQUIRED_COLUMNS: dict[str, pa.DataType] = {
+    "id": pa.string(),
+    "image": ENCODED_IMAGE,
+    "width": pa.int32(),
+    "height": pa.int32(),
+    "group": pa.string(),
+}
+ANNOTATION_COLUMNS: dict[str, pa.DataType] = {
+    "label": pa.int64(),
+    "labels": pa.list_(pa.int64()),
+    "objects": pa.list_(OBJECT),
+    "mask": ENCODED_IMAGE,
+}
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """What a split file says of itself.
+
+    Attributes:
+        dataset: Name of the data set.
+        split: Name of the split.
+        classes: Class names; a class index counts into them.
+        sources: SHA-256 of each archive that the rows came from, by file name.
+        version: Version of the schema.
+    """
+
+    dataset: str
+    split: Split
+    classes: list[str]
+    sources: dict[str, str]
+    version: int = SCHEMA_VERSION
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """Return the metadata for an Arrow schema."""
+        return {METADATA_KEY: json.dumps(asdict(self)).encode()}
+
+    @classmethod
+    def from_schema(cls, schema: pa.Schema) -> "SplitInfo":
+        """Read the metadata of an Arrow schema.
+
+        Raises:
+            KeyError: If the schema carries no such metadata.
+        """
+        return cls(**json.loads((schema.metadata or {})[METADATA_KEY]))
+
+
+def split_schema(annotations: list[str], info: SplitInfo) -> pa.Schema:
+    """Return the schema of a split with the given annotation columns."""
+    columns = REQUIRED_COLUMNS | {name: ANNOTATION_COLUMNS[name] for name in annotations}
+    return pa.schema(list(columns.items()), metadata=info.to_metadata())
+
+
+def split_path(dataset: str, split: Split) -> Path:
+    """Return where a split file of a data set lies, relative to the project."""
+    return Path("data", "splits", dataset, f"{split}.arrow")
+
+
+def raw_path(dataset: str) -> Path:
+    """Return where the archives of a data set lie, relative to the project."""
+    return Path("data", "raw", dataset)

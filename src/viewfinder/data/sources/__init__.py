@@ -1,0 +1,1 @@
+"""Where archives come from: each source writes them, unopened, into a folder."""

@@ -1,0 +1,1 @@
+"""Records to splits: which image goes where, the files, and a report on them."""

@@ -1,0 +1,109 @@
+"""Learning curves."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.palette import FAINT, INK
+
+Curve = tuple[list[float], list[float]]
+
+# Okabe and Ito, "Color universal design" (2008).
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_LOSSES = {"train/loss": "training", "val/loss": "validation"}
+_LOG_FROM_RATIO = 30
+
+
+def draw_curves(
+    rows: Sequence[Mapping[str, float]],
+    path: Path,
+    *,
+    monitor: str | None = None,
+    mode: Literal["min", "max"] = "max",
+) -> None:
+    """Draw losses and validation metrics against the epoch, and mark the best epoch.
+
+    Args:
+        rows: One mapping an epoch, with ``epoch``, ``train/loss``, ``val/loss`` and any
+            ``val/<metric>``; what an epoch lacks is left out of its curve.
+        path: The PNG file to write.
+        monitor: The metric that picks the best epoch; None for the smallest ``val/loss``.
+        mode: Whether the best epoch has the largest or smallest of it.
+
+    Raises:
+        ViewfinderError: If there is no row, or none with the monitored metric.
+    """
+    if not rows:
+        raise ViewfinderError(
+            "The training history has no epoch, so there are no curves to draw. Train for at "
+            "least one epoch (trainer.max_epochs >= 1)."
+        )
+    if monitor is None:
+        monitor, mode = "val/loss", "min"
+    best = _best_epoch(rows, monitor, mode)
+    metrics = _metric_names(rows, monitor)
+    figure = Figure(figsize=(11 if metrics else 6, 4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
+    _draw_panel(panels[0], {name: _curve(rows, key) for key, name in _LOSSES.items()}, best)
+    panels[0].set_ylabel("loss")
+    if metrics:
+        curves = {name.removeprefix("val/"): _curve(rows, name) for name in metrics}
+        _draw_panel(panels[1], curves, best)
+        panels[1].set_ylabel("validation metric")
+    FigureCanvasAgg(figure).print_png(str(path))
+
+
+def _curve(rows: Sequence[Mapping[str, float]], name: str) -> Curve:
+    points = [
+        (float(row.get("epoch", index)), float(row[name]))
+        for index, row in enumerate(rows)
+        if row.get(name) is not None and math.isfinite(row[name])
+    ]
+    return [epoch for epoch, _ in points], [value for _, value in points]
+
+
+def _best_epoch(
+    rows: Sequence[Mapping[str, float]], monitor: str, mode: Literal["min", "max"]
+) -> float:
+    epochs, values = _curve(rows, monitor)
+    if not values:
+        known = ", ".join(sorted({name for row in rows for name in row}))
+        raise ViewfinderError(
+            f"The training history has no value of {monitor!r}, which picks the best epoch. "
+            f"It has: {known}."
+        )
+    return epochs[values.index(max(values) if mode == "max" else min(values))]
+
+
+def _metric_names(rows: Sequence[Mapping[str, float]], monitor: str) -> list[str]:
+    """Return the monitored metric and the first few others."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    metrics = [
+        name for name in names if name.startswith("val/") and not name.startswith("val/loss")
+    ]
+    metrics.sort(key=lambda name: name != monitor)
+    return [name for name in metrics if _curve(rows, name)[1]][: len(_COLOURS)]
+
+
+def _draw_panel(axes: Axes, curves: Mapping[str, Curve], best: float) -> None:
+    present = {name: curve for name, curve in curves.items() if curve[1]}
+    for (name, (epochs, values)), colour in zip(present.items(), _COLOURS, strict=False):
+        marker = "o" if len(epochs) <= 30 else ""
+        label = name if best not in epochs else f"{name} ({values[epochs.index(best)]:.4g})"
+        axes.plot(epochs, values, color=colour, marker=marker, markersize=3, label=label)
+    everything = [value for _, values in present.values() for value in values]
+    if everything and 0 < _LOG_FROM_RATIO * min(everything) < max(everything):
+        axes.set_yscale("log")
+    axes.axvline(best, color=INK, linewidth=1, linestyle=":", label=f"best epoch: {best:.0f}")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(color=FAINT, alpha=0.2)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)

@@ -1,0 +1,140 @@
+"""Batches and their predictions as examples: how good is the prediction for each image?"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_jaccard_index
+from torchvision.ops import box_iou
+
+from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.evaluation.example import Example, Marks
+from viewfinder.tasks import Predictions
+
+Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
+
+SHOWN_SCORE = 0.5
+_GOOD_IOU = 0.5
+_IGNORE = 255
+
+
+def describe_classification(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe ``probabilities`` [B, C] against ``label`` [B]; quality: the true class's."""
+    for index, probabilities in enumerate(predictions["probabilities"]):
+        label = int(batch["label"][index])
+        score, found = probabilities.max(dim=0)
+        yield Example(
+            id=batch["id"][index],
+            image=_pixels(batch["image"][index]),
+            truth=Marks(),
+            predicted=Marks(),
+            caption=f"{classes[label]} → {classes[int(found)]} {_percent(float(score))}",
+            quality=float(probabilities[label]),
+            right=int(found) == label,
+        )
+
+
+def describe_localization(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe ``probabilities`` [B, C] and ``boxes`` [B, 4]; quality: IoU of the boxes."""
+    for index, probabilities in enumerate(predictions["probabilities"]):
+        label = int(batch["label"][index])
+        box, found_box = batch["box"][index], predictions["boxes"][index]
+        score, found = probabilities.max(dim=0)
+        iou = float(box_iou(box[None], found_box[None]))
+        names = f"{classes[label]} → {classes[int(found)]}"
+        yield Example(
+            id=batch["id"][index],
+            image=_pixels(batch["image"][index]),
+            truth=Marks(boxes=box[None].numpy(), labels=np.array([label])),
+            predicted=Marks(
+                found_box[None].numpy(), np.array([int(found)]), np.array([score], np.float32)
+            ),
+            caption=f"{names} · IoU {iou:.2f}",
+            quality=iou,
+            right=int(found) == label and iou >= _GOOD_IOU,
+        )
+
+
+def describe_detection(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe padded detections with a score of at least ``SHOWN_SCORE``.
+
+    Quality: minus the number of missed objects and wrong detections; among equals, the mean IoU
+    of the detections that are right.
+    """
+    for index, scores in enumerate(predictions["scores"]):
+        shown = scores >= SHOWN_SCORE
+        boxes, labels = predictions["boxes"][index][shown], predictions["labels"][index][shown]
+        true_boxes, true_labels = batch["boxes"][index], batch["labels"][index]
+        overlaps = _matched_overlaps(boxes, labels, scores[shown], true_boxes, true_labels)
+        missed, wrong = len(true_labels) - len(overlaps), len(labels) - len(overlaps)
+        mean_iou = sum(overlaps) / len(overlaps) if overlaps else 0.0
+        yield Example(
+            id=batch["id"][index],
+            image=_pixels(batch["image"][index]),
+            truth=Marks(boxes=true_boxes.numpy(), labels=true_labels.numpy()),
+            predicted=Marks(boxes.numpy(), labels.numpy(), scores[shown].numpy()),
+            caption=f"{len(overlaps)} found · {missed} missed · {wrong} wrong",
+            quality=mean_iou - missed - wrong,
+            right=not missed and not wrong,
+        )
+
+
+def describe_segmentation(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe ``probabilities`` [B, C, H, W] against ``mask`` [B, H, W].
+
+    Quality: the mean IoU of the image's classes, true or predicted, background left out.
+    """
+    counted = torch.tensor([name != BACKGROUND for name in classes])
+    for index, probabilities in enumerate(predictions["probabilities"]):
+        mask, found = batch["mask"][index], probabilities.argmax(dim=0)
+        iou = multiclass_jaccard_index(
+            found, mask, len(classes), average="none", ignore_index=_IGNORE, validate_args=False
+        )
+        counts = torch.bincount(torch.cat([mask[mask != _IGNORE], found[mask != _IGNORE]]))
+        present = torch.zeros_like(counted)
+        present[: len(counts)] = counts > 0
+        chosen = iou[present & counted]
+        quality = float(chosen.mean()) if len(chosen) else 1.0
+        yield Example(
+            id=batch["id"][index],
+            image=_pixels(batch["image"][index]),
+            truth=Marks(mask=mask.numpy().astype(np.uint8)),
+            predicted=Marks(mask=found.numpy().astype(np.uint8)),
+            caption=f"mean IoU {quality:.2f}",
+            quality=quality,
+        )
+
+
+def _matched_overlaps(
+    boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor
+) -> list[float]:
+    """Match detections to objects of their class, best score first; return the pairs' IoU."""
+    overlaps = box_iou(boxes, true_boxes) * (labels[:, None] == true_labels[None])
+    matched: list[float] = []
+    for index in scores.argsort(descending=True):
+        if not overlaps.shape[1]:
+            break
+        overlap, partner = overlaps[index].max(dim=0)
+        if overlap >= _GOOD_IOU:
+            matched.append(float(overlap))
+            overlaps[:, partner] = 0
+    return matched
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _pixels(image: Tensor) -> NDArray[np.uint8]:
+    return image.permute(1, 2, 0).numpy()

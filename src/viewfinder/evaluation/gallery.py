@@ -1,0 +1,207 @@
+"""Pictures of many examples."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+from PIL import Image
+
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.evaluation.example import Example
+from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG, class_colour
+from viewfinder.evaluation.tiles import draw_boxes, draw_image, fit_size, overlay, shorten
+
+_DPI = 100
+_MARGIN, _GAP, _PANEL_GAP = 24, 18, 4
+_HEADER, _CAPTION, _LEGEND = 62, 44, 46
+_FRAME_POINTS = 3.5
+_CHARACTER_PIXELS = 7.6
+_MOST_BYTES = 1_400_000
+_MOST_IN_LEGEND = 20
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where things are, in pixels from the upper left."""
+
+    count: int
+    panels: int
+    columns: int
+    tile: tuple[int, int]
+    legend: bool
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        height, width = self.tile
+        return height + _CAPTION, self.panels * (width + _PANEL_GAP) - _PANEL_GAP
+
+    @property
+    def size(self) -> tuple[int, int]:
+        height, width = self.cell
+        rows = -(-self.count // self.columns)
+        legend = _LEGEND if self.legend else 0
+        return (
+            _HEADER + rows * (height + _GAP) + legend + _MARGIN // 2,
+            2 * _MARGIN + self.columns * (width + _GAP) - _GAP,
+        )
+
+    def corner(self, index: int, panel: int) -> tuple[int, int]:
+        row, column = divmod(index, self.columns)
+        height, width = self.cell
+        left = _MARGIN + column * (width + _GAP) + panel * (self.tile[1] + _PANEL_GAP)
+        return _HEADER + row * (height + _GAP), left
+
+
+def draw_gallery(
+    path: Path,
+    examples: Sequence[Example],
+    classes: Sequence[str],
+    *,
+    heading: str,
+    key: str = "",
+) -> None:
+    """Draw examples in a grid; those with masks as image, truth and prediction side by side.
+
+    Args:
+        path: The PNG file to write; it stays below 1.5 MB.
+        examples: What to draw, in order; at least one, all of one size.
+        classes: Class names.
+        heading: Title of the picture.
+        key: A line below the title that explains the drawings.
+    """
+    first = examples[0]
+    masks = first.truth.mask is not None
+    side = 288 if len(first.truth.boxes) or any(len(e.truth.boxes) for e in examples) else 192
+    layout = _Layout(
+        count=len(examples),
+        panels=3 if masks else 1,
+        columns=min(len(examples), 2 if masks else 4),
+        tile=fit_size(*first.image.shape[:2], side),
+        legend=masks,
+    )
+    height, width = layout.size
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    _write(figure, _MARGIN, 14, heading, 14, INK)
+    _write(figure, _MARGIN, 39, key, 9, FAINT)
+    for index, example in enumerate(examples):
+        if masks:
+            _draw_triplet(figure, layout, index, example, classes)
+        else:
+            _draw_single(figure, layout, index, example, classes)
+        _draw_caption(figure, layout, index, example)
+    if masks:
+        _draw_legend(figure, examples, classes)
+    path.write_bytes(_png(figure))
+
+
+def _draw_single(
+    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+) -> None:
+    axes = _axes(figure, layout, index, 0)
+    draw_image(axes, example.image, layout.tile)
+    draw_boxes(axes, example.truth, example.predicted, classes)
+    if example.right is not None:
+        axes.add_patch(
+            Rectangle(
+                (0, 0),
+                1,
+                1,
+                transform=axes.transAxes,
+                fill=False,
+                edgecolor=RIGHT if example.right else WRONG,
+                linewidth=_FRAME_POINTS,
+                clip_on=False,
+            )
+        )
+
+
+def _draw_triplet(
+    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+) -> None:
+    assert example.truth.mask is not None and example.predicted.mask is not None
+    pictures = (
+        example.image,
+        overlay(example.image, example.truth.mask, classes),
+        overlay(example.image, example.predicted.mask, classes),
+    )
+    for panel, picture in enumerate(pictures):
+        draw_image(_axes(figure, layout, index, panel), picture, layout.tile)
+
+
+def _draw_caption(figure: Figure, layout: _Layout, index: int, example: Example) -> None:
+    top, left = layout.corner(index, 0)
+    height, width = layout.cell
+    below = top + height - _CAPTION + 7
+    room = int(width / _CHARACTER_PIXELS)
+    sign = {True: "✓ ", False: "✗ ", None: ""}[example.right]
+    colour = {True: RIGHT, False: WRONG, None: INK}[example.right]
+    _write(figure, left, below, shorten(sign + example.caption, room), 9.5, colour)
+    name = shorten(example.id, int(1.3 * room), keep_end=True)
+    _write(figure, left, below + 18, name, 7, FAINT)
+
+
+def _draw_legend(figure: Figure, examples: Sequence[Example], classes: Sequence[str]) -> None:
+    """Name the colours of the classes that are to be seen."""
+    masks = [mask for e in examples for mask in (e.truth.mask, e.predicted.mask)]
+    seen = np.unique([label for mask in masks if mask is not None for label in np.unique(mask)])
+    shown = [int(label) for label in seen if label < len(classes) and classes[label] != BACKGROUND]
+    patches = [
+        Patch(color=class_colour(label), label=shorten(classes[label], 20))
+        for label in shown[:_MOST_IN_LEGEND]
+    ]
+    if patches:
+        figure.legend(
+            handles=patches,
+            loc="lower center",
+            ncols=min(len(patches), 10),
+            frameon=False,
+            fontsize=9.5,
+            handlelength=1.2,
+            handleheight=1.2,
+        )
+
+
+def _axes(figure: Figure, layout: _Layout, index: int, panel: int) -> Axes:
+    height, width = layout.size
+    top, left = layout.corner(index, panel)
+    tile_height, tile_width = layout.tile
+    bottom = height - top - tile_height
+    return figure.add_axes(
+        (left / width, bottom / height, tile_width / width, tile_height / height)
+    )
+
+
+def _write(figure: Figure, left: float, top: float, text: str, points: float, colour: str) -> None:
+    width, height = figure.get_size_inches() * _DPI
+    figure.text(
+        left / width,
+        1 - top / height,
+        text,
+        fontsize=points,
+        color=colour,
+        va="top",
+        parse_math=False,
+    )
+
+
+def _png(figure: Figure) -> bytes:
+    """Render to PNG, with fewer colours if it would be too large."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    content = _encode(picture)
+    if len(content) > _MOST_BYTES:
+        content = _encode(picture.quantize(256, dither=Image.Dither.NONE))
+    return content
+
+
+def _encode(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""Figures of each class."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import jaccard_score, precision_recall_fscore_support
+
+Row = list[str | int | float]
+
+PRECISION_RECALL = ("precision", "recall", "f1")
+_DECIMALS = 5
+
+
+def precision_recall_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> list[Row]:
+    """Return class, count, precision, recall and F1 of each class.
+
+    Args:
+        matrix: How often a class (row) was taken for a class (column), int64 [C, C].
+        classes: Class names.
+    """
+    actual, predicted, counts, labels = _weighted_pairs(matrix)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        actual, predicted, labels=labels, sample_weight=counts, zero_division=0
+    )
+    columns = zip(classes, matrix.sum(axis=1), precision, recall, f1, strict=True)
+    return [[name, int(count), *rounded(figures)] for name, count, *figures in columns]
+
+
+def iou_column(matrix: NDArray[np.int64]) -> list[float]:
+    """Return the intersection over union of each class of a confusion matrix, int64 [C, C]."""
+    actual, predicted, counts, labels = _weighted_pairs(matrix)
+    return rounded(
+        jaccard_score(
+            actual,
+            predicted,
+            labels=labels,
+            average=None,
+            sample_weight=counts,
+            zero_division=0,
+        )
+    )
+
+
+def rounded(figures: Sequence[float] | NDArray[np.float64]) -> list[float]:
+    """Round figures for a table."""
+    return [round(float(figure), _DECIMALS) for figure in figures]
+
+
+def _weighted_pairs(
+    matrix: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Turn a confusion matrix to pairs of actual and predicted class, each with its count."""
+    labels = np.arange(len(matrix))
+    actual, predicted = (grid.ravel() for grid in np.meshgrid(labels, labels, indexing="ij"))
+    return actual, predicted, matrix.ravel(), labels

@@ -1,0 +1,121 @@
+"""The report on a trained model: metrics, tables and pictures in one folder."""
+
+import json
+import os
+import shutil
+from collections.abc import Sized
+from functools import singledispatch
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+from torch.utils.data import DataLoader
+
+from viewfinder.data.loading.dataset import Batch
+from viewfinder.evaluation import describe
+from viewfinder.evaluation.class_observers import (
+    DetectedClasses,
+    ImageClasses,
+    LocatedClasses,
+    PixelClasses,
+)
+from viewfinder.evaluation.inference import evaluate
+from viewfinder.evaluation.observer import PLOTS, TABLES, Observer
+from viewfinder.evaluation.selection import Gallery
+from viewfinder.tasks import (
+    Classification,
+    Detection,
+    Localization,
+    SemanticSegmentation,
+    VisionTask,
+)
+
+METRICS = "metrics.json"
+_BOXES_KEY = "white, dashed: true box    coloured: prediction with its class and score"
+
+
+def write_report(task: VisionTask, loader: DataLoader[Batch], folder: Path) -> dict[str, float]:
+    """Evaluate a trained task and write what there is to say about it.
+
+    ``folder`` gets ``metrics.json`` (flat), ``plots/`` with ``predictions.png``, ``worst.png``
+    and (except for detection) ``confusion.png``, and ``tables/`` with ``per_class.csv`` and
+    (for classification and localization) ``confusion.csv``. They replace those of an earlier
+    report once all of them are complete; other files in the folder stay.
+
+    Args:
+        task: The trained task.
+        loader: The test images, in a fixed order and without augmentation.
+        folder: Where to write; made if it does not exist.
+
+    Returns:
+        The metrics, sorted by name.
+
+    Raises:
+        ViewfinderError: If the network's predictions are not finite.
+    """
+    observers = observers_for(task, len(cast(Sized, loader.sampler)))
+    metrics = dict(sorted(evaluate(task, loader, observers).items()))
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        draft = Path(temporary)
+        for name in (PLOTS, TABLES):
+            (draft / name).mkdir()
+        for observer in observers:
+            observer.write(draft)
+        text = json.dumps(metrics, indent=2, allow_nan=False)
+        (draft / METRICS).write_text(text + "\n", encoding="utf-8")
+        _publish(draft, folder)
+    return metrics
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    for name in (PLOTS, TABLES):
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
+        os.replace(draft / name, folder / name)
+    os.replace(draft / METRICS, folder / METRICS)
+
+
+@singledispatch
+def observers_for(task: VisionTask, total: int) -> list[Observer]:
+    """Return what reports on a kind of task.
+
+    Args:
+        task: The task.
+        total: Images in the split.
+
+    Raises:
+        NotImplementedError: If nothing is known about this kind of task.
+    """
+    raise NotImplementedError(f"no report for the task {type(task).__name__}")
+
+
+@observers_for.register
+def _(task: Classification, total: int) -> list[Observer]:
+    key = "true class → predicted class and its probability"
+    gallery = Gallery(
+        describe.describe_classification, task.classes, total=total, count=16, key=key
+    )
+    return [gallery, ImageClasses(task.classes)]
+
+
+@observers_for.register
+def _(task: Localization, total: int) -> list[Observer]:
+    gallery = Gallery(
+        describe.describe_localization, task.classes, total=total, count=16, key=_BOXES_KEY
+    )
+    return [gallery, LocatedClasses(task.classes)]
+
+
+@observers_for.register
+def _(task: Detection, total: int) -> list[Observer]:
+    key = f"{_BOXES_KEY}, from {100 * describe.SHOWN_SCORE:.0f} %"
+    gallery = Gallery(describe.describe_detection, task.classes, total=total, count=16, key=key)
+    return [gallery, DetectedClasses(task.classes)]
+
+
+@observers_for.register
+def _(task: SemanticSegmentation, total: int) -> list[Observer]:
+    key = "image    |    truth    |    prediction"
+    gallery = Gallery(describe.describe_segmentation, task.classes, total=total, count=8, key=key)
+    return [gallery, PixelClasses(task.classes)]

@@ -1,0 +1,123 @@
+"""Drawing one example: its pixels, boxes and mask."""
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.evaluation.example import Marks
+from viewfinder.evaluation.palette import class_colour, ink_on
+
+_IGNORE = 255
+_OPACITY = 0.6
+_LABEL_POINTS = 7.5
+_LONGEST_LABEL = 16
+
+
+def fit_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the drawn height and width of an image whose longer side shall be about ``side``.
+
+    Small images grow by whole factors, at least to ``side``, so that each pixel stays a square.
+    """
+    longest = max(height, width)
+    if longest <= side:
+        factor = math.ceil(side / longest)
+        return height * factor, width * factor
+    return round(height * side / longest), round(width * side / longest)
+
+
+def draw_image(axes: Axes, image: NDArray[np.uint8], size: tuple[int, int]) -> None:
+    """Show an image, drawn at ``size`` (height, width), on axes in the image's own pixels."""
+    height, width = image.shape[:2]
+    grows = size[0] >= height
+    drawn = cv2.resize(
+        image, size[::-1], interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA
+    )
+    axes.imshow(drawn, extent=(0, width, height, 0), interpolation="nearest", aspect="auto")
+    axes.set(xticks=[], yticks=[], xlim=(0, width), ylim=(height, 0))
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_boxes(axes: Axes, truth: Marks, predicted: Marks, classes: Sequence[str]) -> None:
+    """Draw true boxes dashed in white, predicted ones in their class's colour with its name."""
+    for box in truth.boxes:
+        axes.add_patch(_rectangle(box, "white", 1.1, "--", shadow=2.2))
+    order = predicted.scores.argsort()
+    for index in order:
+        colour = class_colour(int(predicted.labels[index]))
+        axes.add_patch(_rectangle(predicted.boxes[index], colour, 2.0, "-", shadow=3.2))
+    for index in order:
+        label = int(predicted.labels[index])
+        name = shorten(classes[label], _LONGEST_LABEL)
+        text = f"{name} {100 * predicted.scores[index]:.0f} %"
+        _draw_label(axes, text, predicted.boxes[index], class_colour(label))
+
+
+def overlay(
+    image: NDArray[np.uint8], mask: NDArray[np.uint8], classes: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Blend the classes' colours over an image, uint8 [H, W, 3]; the background stays clear.
+
+    The image is greyed and dimmed below, so that its own colours don't pass for classes. Pixels
+    that don't count are white.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    drawn = np.repeat(grey[..., None], 3, axis=2) * 0.55 + 50
+    for label in np.unique(mask):
+        where = mask == label
+        if label == _IGNORE:
+            drawn[where] = 255
+        elif classes[label] != BACKGROUND:
+            colour = 255 * np.array(to_rgb(class_colour(int(label))), np.float32)
+            drawn[where] += (_OPACITY + 0.2) * (colour - drawn[where])
+    return drawn.clip(0, 255).astype(np.uint8)
+
+
+def shorten(text: str, length: int, *, keep_end: bool = False) -> str:
+    """Cut a text to ``length`` characters, with an ellipsis where some are missing."""
+    if len(text) <= length:
+        return text
+    return "…" + text[1 - length :] if keep_end else text[: length - 1] + "…"
+
+
+def _rectangle(
+    box: NDArray[np.float32], colour: str, width: float, style: str, *, shadow: float
+) -> Rectangle:
+    left, top, right, bottom = (float(value) for value in box)
+    return Rectangle(
+        (left, top),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=colour,
+        linewidth=width,
+        linestyle=style,
+        path_effects=[withStroke(linewidth=shadow, foreground="black", alpha=0.55)],
+    )
+
+
+def _draw_label(axes: Axes, text: str, box: NDArray[np.float32], colour: str) -> None:
+    """Write on the box's upper edge, or inside it at the top of the image, within the image."""
+    left, top, right, _ = (float(value) for value in box)
+    width, height = axes.get_xlim()[1], axes.get_ylim()[0]
+    to_right = left < 0.6 * width
+    axes.text(
+        max(left, 0) if to_right else min(right, width),
+        top if top > 0.06 * height else max(top, 0),
+        text,
+        fontsize=_LABEL_POINTS,
+        color=ink_on(colour),
+        ha="left" if to_right else "right",
+        va="bottom" if top > 0.06 * height else "top",
+        parse_math=False,
+        clip_on=True,
+        bbox={"facecolor": colour, "edgecolor": "none", "pad": 1.2, "alpha": 0.9},
+    )

@@ -1,0 +1,1 @@
+"""Trained tasks as ONNX files, and the proof that they predict the same."""

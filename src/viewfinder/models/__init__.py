@@ -1,0 +1,1 @@
+"""Plain torch networks: normalised images to raw outputs."""

@@ -1,0 +1,65 @@
+"""A class and one box from a timm backbone."""
+
+from typing import NamedTuple
+
+import timm
+from torch import Tensor, nn
+
+
+class Localization(NamedTuple):
+    """Raw outputs of a localizer.
+
+    Attributes:
+        logits: Class logits [B, C].
+        boxes: Centre x, centre y, width and height as shares of the image, [B, 4], in (0, 1).
+    """
+
+    logits: Tensor
+    boxes: Tensor
+
+
+class Localizer(nn.Module):
+    """A timm backbone with a class head and a box head.
+
+    The box head sees the feature map as a grid, since pooling it away would lose where things are.
+
+    Args:
+        num_classes: Number of classes.
+        backbone: Name of a timm model.
+        pretrained: Whether to start from timm's weights.
+        stage: Which feature map of the backbone the heads read; -1 is the deepest.
+        grid: Side of the grid that the feature map is pooled to for the box head.
+        hidden: Width of the box head.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        backbone: str,
+        pretrained: bool = False,
+        stage: int = -1,
+        grid: int = 4,
+        hidden: int = 128,
+    ) -> None:
+        super().__init__()
+        self.backbone = timm.create_model(
+            backbone, pretrained=pretrained, features_only=True, out_indices=(stage,)
+        )
+        channels = self.backbone.feature_info.channels()[-1]
+        self.class_head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+        )
+        self.box_head = nn.Sequential(
+            nn.AdaptiveAvgPool2d(grid),
+            nn.Flatten(),
+            nn.Linear(channels * grid * grid, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 4),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, images: Tensor) -> Localization:
+        """Map images [B, 3, H, W] to class logits and one box each."""
+        features = self.backbone(images)[-1]
+        return Localization(self.class_head(features), self.box_head(features))

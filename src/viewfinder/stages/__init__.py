@@ -1,0 +1,1 @@
+"""One short script a DVC stage, read from top to bottom."""

@@ -1,0 +1,55 @@
+"""A trained model with the test data that it is judged on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from viewfinder.assembly import build_datamodule, build_task
+from viewfinder.config import training_config
+from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.base import VisionTask
+from viewfinder.training.model_folder import read_description, read_weights
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, ready to predict.
+
+    Attributes:
+        task: The task with its trained network, in evaluation mode.
+        data: The data set's test split.
+        config: The config that it was trained with.
+        settings: The part of the config that the training depended on.
+        run_id: The tracking run of its training.
+    """
+
+    task: VisionTask
+    data: VisionDataModule
+    config: DictConfig
+    settings: dict[str, Any]
+    run_id: str | None
+
+
+def open_trained(folder: Path, project: Path) -> Trained:
+    """Open a model and the test split of the data set that it was trained on.
+
+    Raises:
+        ViewfinderError: If there is no model, or the data set's classes changed since.
+    """
+    description = read_description(folder)
+    config = OmegaConf.create(description["config"])
+    assert isinstance(config, DictConfig)
+    data = build_datamodule(config, ("test",), project)
+    if data.classes != description["classes"]:
+        raise ViewfinderError(
+            f"The model {folder} knows the classes {description['classes']}, but the data set "
+            f"{config.dataset.name!r} now has {data.classes}. "
+            f"Run `dvc repro train@{folder.name}`."
+        )
+    task = build_task(config, data.classes)
+    task.load_state_dict(read_weights(folder))
+    task.eval()
+    return Trained(task, data, config, training_config(config), description["run_id"])

@@ -1,0 +1,17 @@
+"""Lightning modules, one a task."""
+
+from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.classification import Classification
+from viewfinder.tasks.detection import Detection
+from viewfinder.tasks.localization import Localization
+from viewfinder.tasks.segmentation import SemanticSegmentation
+
+__all__ = [
+    "Classification",
+    "Detection",
+    "Localization",
+    "Predictions",
+    "SemanticSegmentation",
+    "TaskMetrics",
+    "VisionTask",
+]

@@ -1,0 +1,141 @@
+"""What all tasks share: the only training and validation step."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.loading.views import View
+from viewfinder.tasks.schedule import Schedule
+
+Predictions = dict[str, Tensor]
+
+
+class TaskMetrics(ABC):
+    """Metrics that gather predictions and are computed once over all of them."""
+
+    @abstractmethod
+    def update(self, predictions: Predictions, batch: Batch) -> None:
+        """Take in the predictions for one batch."""
+
+    @abstractmethod
+    def compute(self) -> dict[str, float]:
+        """Return every metric by name."""
+
+
+class VisionTask(pl.LightningModule, ABC):
+    """Trains a network for one kind of task.
+
+    A task says four things: its losses, how raw outputs become predictions, its metrics, and (as
+    class attributes) what it sees of the data and which metric picks the best epoch.
+
+    Args:
+        model: Maps normalised images, float32 [B, 3, H, W], to raw outputs.
+        classes: Class names.
+        mean: Mean of each channel of the images, in [0, 1].
+        std: Standard deviation of each channel, in [0, 1].
+        optimizer: Makes the optimizer from the parameters; needed for training only.
+        schedule: Learning-rate schedule; None keeps the rate constant.
+    """
+
+    name: ClassVar[str]
+    view: ClassVar[type[View]]
+    monitor: ClassVar[str]
+    mode: ClassVar[Literal["min", "max"]] = "max"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        classes: Sequence[str],
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        optimizer: Callable[..., Optimizer] | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model.to(memory_format=torch.channels_last)
+        self.classes = list(classes)
+        self.make_optimizer = optimizer
+        self.schedule = schedule
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self._validation: TaskMetrics | None = None
+
+    @abstractmethod
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """Return the terms of the loss by name; their sum is minimised."""
+
+    @abstractmethod
+    def decode(self, outputs: Any, size: tuple[int, int]) -> Predictions:
+        """Turn raw outputs for images of ``size`` (height, width) into named predictions."""
+
+    @abstractmethod
+    def new_metrics(self) -> TaskMetrics:
+        """Return fresh metrics."""
+
+    def normalize(self, images: Tensor) -> Tensor:
+        """Turn uint8 images [B, 3, H, W] into the network's float32 input."""
+        pixels = images.float().contiguous(memory_format=torch.channels_last)
+        return (pixels / 255 - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Predictions:
+        """Predict for uint8 images [B, 3, H, W]."""
+        height, width = images.shape[-2:]
+        return self.decode(self.model(self.normalize(images)), (height, width))
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Predictions:
+        """Predict without gradients, wherever the network lies, in evaluation mode."""
+        self.eval()
+        return self(images.to(self.device))
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Return the loss of a batch."""
+        outputs = self.model(self.normalize(batch["image"]))
+        return self._log_losses("train", self.losses(outputs, batch), batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin with fresh metrics."""
+        self._validation = self.new_metrics()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Take a batch into the losses and metrics."""
+        images = batch["image"]
+        outputs = self.model(self.normalize(images))
+        self._log_losses("val", self.losses(outputs, batch), batch)
+        assert self._validation is not None
+        self._validation.update(self.decode(outputs, images.shape[-2:]), batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics."""
+        assert self._validation is not None
+        for name, value in self._validation.compute().items():
+            self.log(f"val/{name}", value, prog_bar=f"val/{name}" == self.monitor)
+
+    def configure_optimizers(self) -> Any:
+        """Build optimizer and schedule for Lightning."""
+        if self.make_optimizer is None:
+            raise ValueError("this task was built without an optimizer: it can predict, not train")
+        optimizer = self.make_optimizer(self.parameters())
+        if self.schedule is None:
+            return optimizer
+        schedule = self.schedule.build(
+            optimizer,
+            steps=int(self.trainer.estimated_stepping_batches),
+            epochs=self.trainer.max_epochs or 1,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _log_losses(self, stage: str, losses: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        total = torch.stack(list(losses.values())).sum()
+        named = {f"{stage}/loss": total.detach()}
+        if len(losses) > 1:
+            named |= {f"{stage}/loss_{name}": value.detach() for name, value in losses.items()}
+        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch["id"]))
+        return total

@@ -1,0 +1,10 @@
+"""The names under which runs and sweeps find each other."""
+
+PARENT_VARIABLE = "VIEWFINDER_PARENT_RUN"
+OVERRIDES_VARIABLE = "VIEWFINDER_OVERRIDES"
+PARENT_TAG = "mlflow.parentRunId"
+OVERRIDES_TAG = "viewfinder.overrides"
+MONITOR_TAG = "viewfinder.monitor"
+MODE_TAG = "viewfinder.mode"
+ORIGINAL_TAG = "viewfinder.original_run_id"
+OBJECTIVE = "objective"

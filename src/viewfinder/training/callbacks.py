@@ -1,0 +1,92 @@
+"""What the trainer does besides training."""
+
+import random
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+
+class History(Callback):
+    """Keeps the metrics of every epoch, across interruptions.
+
+    Attributes:
+        rows: One mapping an epoch: its number, the metrics and the learning rate.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Add the epoch's row."""
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        self.rows.append({"epoch": trainer.current_epoch, **dict(sorted(metrics.items())), "lr": rate})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows of the epochs before the interruption."""
+        self.rows = list(state_dict["rows"])
+
+
+class RandomState(Callback):
+    """Carries the random generators through a checkpoint, so that a resumed training is exact."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of every generator as tensors, integers and floats."""
+        name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+        return {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "numpy": [str(name), [int(key) for key in keys], position, has_gauss, gauss],
+            "python": random.getstate(),
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the states until training starts, after all other set-up."""
+        self._pending = state_dict
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Restore the generators if training goes on from a checkpoint."""
+        state = self.__dict__.pop("_pending", None)
+        if state is None:
+            return
+        torch.set_rng_state(state["torch"].cpu())
+        if state["cuda"]:
+            torch.cuda.set_rng_state_all([one.cpu() for one in state["cuda"]])
+        name, keys, position, has_gauss, gauss = state["numpy"]
+        np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, gauss))
+        version, internal, gauss_next = state["python"]
+        random.setstate((version, tuple(internal), gauss_next))
+
+
+class EpochLines(Callback):
+    """One line an epoch, for logs and terminals that can't show a bar.
+
+    Args:
+        monitor: The metric to show.
+    """
+
+    def __init__(self, monitor: str) -> None:
+        self.monitor = monitor
+        self._start = time.perf_counter()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Print the epoch's loss, metric and time."""
+        seconds = time.perf_counter() - self._start
+        metrics = trainer.callback_metrics
+        shown = [name for name in ("train/loss", self.monitor) if name in metrics]
+        figures = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in shown)
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print(f"{epoch}  {figures}  {seconds:.1f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,88 @@
+"""Where a training keeps what it needs to go on after it was cut off."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from viewfinder.errors import ViewfinderError
+
+_RUN = "run_id"
+
+
+class ResumeState:
+    """The folder of one training's state.
+
+    Attributes:
+        folder: Holds the last and the best checkpoint.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint to go on from, if the training was cut off after its first epoch."""
+        path = self.folder / "last.ckpt"
+        return path if path.is_file() else None
+
+    @property
+    def run_id(self) -> str | None:
+        """The tracking run that was begun."""
+        path = self.folder / _RUN
+        return path.read_text() if path.is_file() else None
+
+    def remember_run(self, run_id: str | None) -> None:
+        """Keep the id of the tracking run, so that a resumed training continues it."""
+        if run_id is not None:
+            (self.folder / _RUN).write_text(run_id)
+
+
+def fingerprint(config: Mapping[str, Any], data: Mapping[str, str], code: Path) -> str:
+    """Identify a training: the same fingerprint means the same result.
+
+    Args:
+        config: All settings that the training depends on.
+        data: Checksum of each split file.
+        code: The package folder; the code of models, tasks, training and loading counts.
+    """
+    digest = hashlib.sha256(json.dumps([config, data], sort_keys=True, default=str).encode())
+    for folder in ("models", "tasks", "training", "data/loading"):
+        for path in sorted((code / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState]:
+    """Hold the state of a training; it is removed once the training has succeeded.
+
+    Args:
+        parent: Folder of all states.
+        name: The experiment.
+        identity: The training's fingerprint.
+
+    Raises:
+        ViewfinderError: If another process trains on this state.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = parent / f"{name}-{identity}"
+    lock = FileLock(folder.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ViewfinderError(
+            f"Another process is training {name!r} with this very configuration "
+            f"(it holds {folder}.lock). Wait until it ends, or stop it."
+        ) from None
+    try:
+        yield ResumeState(folder)
+        shutil.rmtree(folder)
+    finally:
+        lock.release()
