@@ -6,7 +6,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_class, instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split
@@ -53,18 +53,21 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
         classes: Class names.
     """
     network = _instantiate(config.model, "model", num_classes=len(classes))
-    options = {name: value for name, value in config.task.items() if name != "name"}
-    task: VisionTask = _instantiate(
-        options,
-        "task",
-        model=network,
-        classes=list(classes),
-        mean=list(config.image.mean),
-        std=list(config.image.std),
-        optimizer=_instantiate(config.optimizer, "optimizer"),
-        schedule=_instantiate(config.scheduler, "scheduler"),
-    )
-    return task
+    options = OmegaConf.to_container(config.task, resolve=True)
+    assert isinstance(options, dict)
+    given = {str(key): value for key, value in options.items() if key not in ("name", "_target_")}
+    try:
+        return task_class(config)(
+            network,
+            classes,
+            mean=list(config.image.mean),
+            std=list(config.image.std),
+            optimizer=_instantiate(config.optimizer, "optimizer"),
+            schedule=_instantiate(config.scheduler, "scheduler"),
+            **given,
+        )
+    except TypeError as error:
+        raise ViewfinderError(_cannot_build("task", config.task, error)) from error
 
 
 def _instantiate(node: Any, group: str, **options: Any) -> Any:
@@ -74,8 +77,11 @@ def _instantiate(node: Any, group: str, **options: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **options)
     except InstantiationException as error:
-        reason = error.__cause__ or error
-        raise ViewfinderError(
-            f"The config group {group!r} ({node.get('_target_', 'no _target_')}) can't be built: "
-            f"{reason}. Correct its options in conf/{group}/ or in the overrides."
-        ) from error
+        raise ViewfinderError(_cannot_build(group, node, error.__cause__ or error)) from error
+
+
+def _cannot_build(group: str, node: Any, reason: BaseException) -> str:
+    return (
+        f"The config group {group!r} ({node.get('_target_', 'no _target_')}) can't be built: "
+        f"{reason}. Correct its options in conf/{group}/ or in the overrides."
+    )

@@ -13,7 +13,7 @@ from torchvision.ops import box_iou
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.evaluation.confusion import draw_confusion
-from viewfinder.evaluation.observer import PLOTS, TABLES, write_table
+from viewfinder.evaluation.observer import write_table
 from viewfinder.evaluation.per_class import (
     PRECISION_RECALL,
     Row,
@@ -39,18 +39,18 @@ class ImageClasses:
         self._actual += batch["label"].tolist()
         self._predicted += predictions["probabilities"].argmax(dim=1).tolist()
 
-    def write(self, folder: Path) -> None:
+    def write(self, plots: Path, tables: Path) -> None:
         """Write the confusion, one row an image, its heat map, and the figures by class."""
         names = self._classes
         pairs = zip(self._actual, self._predicted, strict=True)
         write_table(
-            folder / TABLES / "confusion.csv",
+            tables / "confusion.csv",
             ["actual", "predicted"],
             ([names[actual], names[predicted]] for actual, predicted in pairs),
         )
         matrix = confusion_matrix(self._actual, self._predicted, labels=range(len(names)))
-        draw_confusion(folder / PLOTS / "confusion.png", matrix, names, unit="images")
-        self._write_per_class(folder / TABLES / "per_class.csv", matrix)
+        draw_confusion(plots / "confusion.png", matrix, names, unit="images")
+        self._write_per_class(tables / "per_class.csv", matrix)
 
     def _write_per_class(self, path: Path, matrix: NDArray[np.int64]) -> None:
         rows = precision_recall_rows(matrix, self._classes)
@@ -92,13 +92,13 @@ class PixelClasses:
         """Take in ``probabilities`` [B, C, H, W] for a batch with ``mask`` [B, H, W]."""
         self._confusion.update(predictions["probabilities"].argmax(dim=1), batch["mask"].cpu())
 
-    def write(self, folder: Path) -> None:
+    def write(self, plots: Path, tables: Path) -> None:
         """Write the heat map and the figures by class."""
         matrix = self._confusion.compute().numpy()
-        draw_confusion(folder / PLOTS / "confusion.png", matrix, self._classes, unit="pixels")
+        draw_confusion(plots / "confusion.png", matrix, self._classes, unit="pixels")
         rows = precision_recall_rows(matrix, self._classes)
         write_table(
-            folder / TABLES / "per_class.csv",
+            tables / "per_class.csv",
             ["class", "count", *PRECISION_RECALL, "iou"],
             ([*row, iou] for row, iou in zip(rows, iou_column(matrix), strict=True)),
         )
@@ -128,7 +128,7 @@ class DetectedClasses:
         labels = torch.cat(list(batch["labels"])).numpy()
         self._counts += np.bincount(labels, minlength=len(self._classes))
 
-    def write(self, folder: Path) -> None:
+    def write(self, plots: Path, tables: Path) -> None:
         """Write AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
         summary = self._map.compute()
         figures = {
@@ -146,7 +146,7 @@ class DetectedClasses:
             for label, (name, count) in enumerate(zip(self._classes, self._counts, strict=True))
         ]
         columns = ["class", "count", "ap", "ap_50", "recall"]
-        write_table(folder / TABLES / "per_class.csv", columns, rows)
+        write_table(tables / "per_class.csv", columns, rows)
 
     @staticmethod
     def _figures(precision: torch.Tensor, recall: torch.Tensor) -> list[float]:

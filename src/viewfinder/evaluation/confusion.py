@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
@@ -36,13 +35,13 @@ def draw_confusion(
     colours = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(colours, ax=axes, shrink=0.8, format=PercentFormatter(1))
     bar.set_label("share of the actual class")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.set_title(f"{int(matrix.sum()):,} {unit}", color=INK, fontsize=11)
     axes.set(xlabel="predicted", ylabel="actual")
     _name_classes(axes, classes)
     if len(classes) <= _MOST_WITH_COUNTS:
         _write_counts(axes, matrix, shares)
-    FigureCanvasAgg(figure).print_png(str(path))
+    figure.savefig(path, format="png")
 
 
 def _name_classes(axes: Axes, classes: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -57,7 +56,7 @@ def draw_curves(
         curves = {name.removeprefix("val/"): _curve(rows, name) for name in metrics}
         _draw_panel(panels[1], curves, best)
         panels[1].set_ylabel("validation metric")
-    FigureCanvasAgg(figure).print_png(str(path))
+    figure.savefig(path, format="png")
 
 
 def _curve(rows: Sequence[Mapping[str, float]], name: str) -> Curve:

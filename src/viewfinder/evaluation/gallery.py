@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
@@ -19,8 +18,9 @@ from viewfinder.evaluation.tiles import draw_boxes, draw_image, fit_size, overla
 
 _DPI = 100
 _MARGIN, _GAP, _PANEL_GAP = 24, 18, 4
-_HEADER, _CAPTION, _LEGEND = 62, 44, 46
+_HEADER, _CAPTION, _LEGEND = 62, 38, 40
 _FRAME_POINTS = 3.5
+_SIDE, _BOXED_SIDE = 192, 288
 _CHARACTER_PIXELS = 7.6
 _MOST_BYTES = 1_400_000
 _MOST_IN_LEGEND = 20
@@ -77,12 +77,13 @@ def draw_gallery(
     """
     first = examples[0]
     masks = first.truth.mask is not None
-    side = 288 if len(first.truth.boxes) or any(len(e.truth.boxes) for e in examples) else 192
+    boxed = any(len(marks.boxes) for e in examples for marks in (e.truth, e.predicted))
+    height, width = first.image.shape[:2]
     layout = _Layout(
         count=len(examples),
         panels=3 if masks else 1,
         columns=min(len(examples), 2 if masks else 4),
-        tile=fit_size(*first.image.shape[:2], side),
+        tile=fit_size(height, width, _BOXED_SIDE if boxed else _SIDE),
         legend=masks,
     )
     height, width = layout.size
@@ -124,7 +125,8 @@ def _draw_single(
 def _draw_triplet(
     figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
 ) -> None:
-    assert example.truth.mask is not None and example.predicted.mask is not None
+    assert example.truth.mask is not None
+    assert example.predicted.mask is not None
     pictures = (
         example.image,
         overlay(example.image, example.truth.mask, classes),
@@ -192,9 +194,10 @@ def _write(figure: Figure, left: float, top: float, text: str, points: float, co
 
 def _png(figure: Figure) -> bytes:
     """Render to PNG, with fewer colours if it would be too large."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="raw", facecolor="white")
+    width, height = (round(length * _DPI) for length in figure.get_size_inches())
+    picture = Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB")
     content = _encode(picture)
     if len(content) > _MOST_BYTES:
         content = _encode(picture.quantize(256, dither=Image.Dither.NONE))
@@ -203,5 +206,5 @@ def _png(figure: Figure) -> bytes:
 
 def _encode(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", optimize=True)
+    picture.save(buffer, "PNG", compress_level=6)
     return buffer.getvalue()

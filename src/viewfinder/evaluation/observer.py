@@ -8,9 +8,6 @@ from typing import Protocol
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.tasks.base import Predictions
 
-PLOTS = "plots"
-TABLES = "tables"
-
 
 class Observer(Protocol):
     """Gathers something from all predictions, then writes files about it."""
@@ -18,8 +15,8 @@ class Observer(Protocol):
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in the predictions for one batch, tensors on the CPU."""
 
-    def write(self, folder: Path) -> None:
-        """Write pictures to ``folder/plots`` and tables to ``folder/tables``, which exist."""
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write pictures to one folder and tables to another."""
 
 
 def write_table(

@@ -1,12 +1,9 @@
 """The report on a trained model: metrics, tables and pictures in one folder."""
 
 import json
-import os
-import shutil
 from collections.abc import Sized
 from functools import singledispatch
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 
 from torch.utils.data import DataLoader
@@ -20,8 +17,9 @@ from viewfinder.evaluation.class_observers import (
     PixelClasses,
 )
 from viewfinder.evaluation.inference import evaluate
-from viewfinder.evaluation.observer import PLOTS, TABLES, Observer
+from viewfinder.evaluation.observer import Observer
 from viewfinder.evaluation.selection import Gallery
+from viewfinder.outputs import new_file, new_folder
 from viewfinder.tasks import (
     Classification,
     Detection,
@@ -30,7 +28,6 @@ from viewfinder.tasks import (
     VisionTask,
 )
 
-METRICS = "metrics.json"
 _BOXES_KEY = "white, dashed: true box    coloured: prediction with its class and score"
 
 
@@ -55,25 +52,17 @@ def write_report(task: VisionTask, loader: DataLoader[Batch], folder: Path) -> d
     """
     observers = observers_for(task, len(cast(Sized, loader.sampler)))
     metrics = dict(sorted(evaluate(task, loader, observers).items()))
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        draft = Path(temporary)
-        for name in (PLOTS, TABLES):
-            (draft / name).mkdir()
+    # Exits run backwards: the metrics appear last, when the rest is in its place.
+    with (
+        new_file(folder / "metrics.json") as file,
+        new_folder(folder / "plots") as plots,
+        new_folder(folder / "tables") as tables,
+    ):
         for observer in observers:
-            observer.write(draft)
+            observer.write(plots, tables)
         text = json.dumps(metrics, indent=2, allow_nan=False)
-        (draft / METRICS).write_text(text + "\n", encoding="utf-8")
-        _publish(draft, folder)
+        file.write_text(text + "\n", encoding="utf-8")
     return metrics
-
-
-def _publish(draft: Path, folder: Path) -> None:
-    for name in (PLOTS, TABLES):
-        if (folder / name).exists():
-            shutil.rmtree(folder / name)
-        os.replace(draft / name, folder / name)
-    os.replace(draft / METRICS, folder / METRICS)
 
 
 @singledispatch

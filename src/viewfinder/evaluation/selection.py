@@ -10,7 +10,6 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.evaluation.describe import Describe
 from viewfinder.evaluation.example import Example
 from viewfinder.evaluation.gallery import draw_gallery
-from viewfinder.evaluation.observer import PLOTS
 from viewfinder.tasks import Predictions
 
 
@@ -47,9 +46,8 @@ class Gallery:
         ranked = sorted([*self._worst, *batch_examples], key=lambda example: example.quality)
         self._worst = [_detached(example) for example in ranked[: self._count]]
 
-    def write(self, folder: Path) -> None:
+    def write(self, plots: Path, tables: Path) -> None:
         """Write ``predictions.png`` and ``worst.png``."""
-        plots = folder / PLOTS
         for name, heading, examples in (
             ("predictions.png", "Predictions, chosen evenly through the split", self._even),
             ("worst.png", "The worst predictions, worst first", self._worst),

@@ -16,7 +16,7 @@ from viewfinder.evaluation.example import Marks
 from viewfinder.evaluation.palette import class_colour, ink_on
 
 _IGNORE = 255
-_OPACITY = 0.6
+_OPACITY = 0.8
 _LABEL_POINTS = 7.5
 _LONGEST_LABEL = 16
 
@@ -77,7 +77,7 @@ def overlay(
             drawn[where] = 255
         elif classes[label] != BACKGROUND:
             colour = 255 * np.array(to_rgb(class_colour(int(label))), np.float32)
-            drawn[where] += (_OPACITY + 0.2) * (colour - drawn[where])
+            drawn[where] += _OPACITY * (colour - drawn[where])
     return drawn.clip(0, 255).astype(np.uint8)
 
 

@@ -5,7 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def _trace(task: VisionTask, size: tuple[int, int], opset: int) -> torch.onnx.ON
     # A batch of one would be taken for a constant.
     images = torch.zeros(_TRACED_BATCH, 3, *size, dtype=torch.uint8)
     try:
-        with evaluated_on_cpu(task), _silence():
+        with evaluated_on_cpu(task), _silence(), torch.no_grad():
             program = torch.onnx.export(
                 task,
                 (images,),
@@ -121,10 +121,17 @@ def _trace(task: VisionTask, size: tuple[int, int], opset: int) -> torch.onnx.ON
         reason = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
         raise ViewfinderError(
             f"The network {type(task.model).__name__} for images of {size[0]}x{size[1]} pixels "
-            f"can't be exported to ONNX with opset {opset}: {reason[0]} Check the image size, try "
-            "opset 20, or choose a network whose operations ONNX knows."
+            f"can't be exported to ONNX with opset {opset}: {reason[0].rstrip('.')}. "
+            "Check the image size, try opset 20, or choose a network whose operations ONNX knows."
         ) from error
     assert program is not None
+    # The exporter keeps the version it prefers when it can't convert to the one asked for.
+    written = program.model.opset_imports[""]
+    if written != opset:
+        raise ViewfinderError(
+            f"The network {type(task.model).__name__} can't be written with ONNX opset {opset}: "
+            f"the exporter wrote opset {written}. Set the opset to {written} or to 20."
+        )
     return program
 
 
@@ -170,4 +177,5 @@ def _write(program: torch.onnx.ONNXProgram, path: Path) -> None:
             "the folder writable, then run it again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from onnxscript.onnx_opset import opset18 as op
+from onnxscript.onnx_opset import opset18
 
 # Importing the module registers `viewfinder::suppress` with torch.
 import viewfinder.models.suppression  # noqa: F401
 
 _IMAGE_AND_BOX = [0, 2]
+# Its annotations are for values; what it gets here are tensors of a graph that is being written.
+op: Any = opset18
 
 
 def _suppress(boxes: Any, scores: Any, iou_threshold: float) -> Any:
