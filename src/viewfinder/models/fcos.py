@@ -98,9 +98,7 @@ class FCOSDetector(nn.Module):
         detections: int = 100,
     ) -> None:
         super().__init__()
-        features = FeaturePyramid(
-            backbone, pretrained=pretrained, stages=stages, channels=channels
-        )
+        features = FeaturePyramid(backbone, pretrained=pretrained, stages=stages, channels=channels)
         self.fcos = FCOS(
             features,
             num_classes,
@@ -168,8 +166,8 @@ class FCOSDetector(nn.Module):
         candidates = [
             self._best_of_level(*level)
             for level in zip(
-                boxes.split(outputs.level_sizes, 1),
-                scores.split(outputs.level_sizes, 1),
+                torch.split(boxes, outputs.level_sizes, 1),
+                torch.split(scores, outputs.level_sizes, 1),
                 strict=True,
             )
         ]
@@ -184,7 +182,7 @@ class FCOSDetector(nn.Module):
         anchors = outputs.anchors
         centres = (anchors[:, :2] + anchors[:, 2:]) / 2
         sides = anchors[:, 2:] - anchors[:, :2]
-        before, after = outputs.box_offsets.split(2, dim=-1)
+        before, after = torch.split(outputs.box_offsets, 2, dim=-1)
         height, width = size
         limits = torch.tensor([width, height], dtype=anchors.dtype, device=anchors.device)
         low = (centres - before * sides).clamp(min=0).minimum(limits)

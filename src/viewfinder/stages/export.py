@@ -27,13 +27,13 @@ def main(name: str) -> None:
         tags=tracking.lineage_tags(config=model.settings),
     ) as run:
         height, width = model.config.image.size
-        metadata = {"name": name, "interpolation": model.config.image.interpolation}
         with new_folder(exports) as folder:
             export_onnx(
                 model.task,
                 folder / "model.onnx",
                 size=(height, width),
-                metadata=metadata,
+                metadata={"name": name},
+                interpolation=model.config.image.interpolation,
                 opset=settings.opset,
             )
             certificate = certify(
@@ -45,9 +45,12 @@ def main(name: str) -> None:
             )
             disagreement = certificate.disagreement()
             if disagreement:
-                raise ViewfinderError(f"The export of {name!r} was refused: {disagreement}")
+                raise ViewfinderError(
+                    f"The export of {name!r} was refused: {disagreement} "
+                    "The tolerances are export.tolerance and export.metric_tolerance."
+                )
             document = json.dumps(certificate.to_dict(), indent=2)
             (folder / "certificate.json").write_text(document + "\n")
         run.log_artifact(exports / "certificate.json", "export")
-        run.log_onnx_model(exports / "model.onnx", name, metadata=metadata)
+        run.log_onnx_model(exports / "model.onnx", name, metadata={"classes": model.task.classes})
     print(f"{name}: exports/{name}/model.onnx agrees with PyTorch")

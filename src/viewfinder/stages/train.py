@@ -90,7 +90,9 @@ def train(config: DictConfig, *, model: Path, report: Path) -> float:
         run.log_params(settings)
         run.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
         for split, file in data.splits.items():
-            run.log_input(config.dataset.name, file.path.relative_to(project), digests[split], split)
+            run.log_input(
+                config.dataset.name, file.path.relative_to(project), digests[split], split
+            )
         task = build_task(config, data.classes)
         result = fit(
             task,
@@ -113,7 +115,7 @@ def train(config: DictConfig, *, model: Path, report: Path) -> float:
         with new_file(report / "curves.csv") as path:
             _write_rows(path, result.history)
         with new_file(report / "curves.png") as path:
-            draw_curves(result.history, path)
+            draw_curves(result.history, path, monitor=task.monitor, mode=task.mode)
         run.log_objective(result.score, task.monitor, task.mode)
         run.log_artifacts(report, "training")
         run.log_artifacts(model, "checkpoint")
@@ -130,6 +132,8 @@ def _data_paths(config: DictConfig) -> dict[str, str]:
 
 def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(k for row in rows for k in row)))
+        writer = csv.DictWriter(
+            file, fieldnames=list(dict.fromkeys(k for row in rows for k in row))
+        )
         writer.writeheader()
         writer.writerows(rows)

@@ -47,6 +47,8 @@ class VisionTask(pl.LightningModule, ABC):
     view: ClassVar[type[View]]
     monitor: ClassVar[str]
     mode: ClassVar[Literal["min", "max"]] = "max"
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,

@@ -25,7 +25,9 @@ class History(Callback):
         """Add the epoch's row."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append({"epoch": trainer.current_epoch, **dict(sorted(metrics.items())), "lr": rate})
+        self.rows.append(
+            {"epoch": trainer.current_epoch, **dict(sorted(metrics.items())), "lr": rate}
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows."""

@@ -14,7 +14,9 @@ _WEIGHTS = "weights.pt"
 _DESCRIPTION = "model.json"
 
 
-def write_model(folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
+def write_model(
+    folder: Path, weights: Mapping[str, Tensor], description: Mapping[str, Any]
+) -> None:
     """Write a model.
 
     Args:
@@ -53,6 +55,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError) as error:
         raise ViewfinderError(
-            f"The weights {path} can't be read: {error}. Run `dvc repro --force train@{folder.name}`."
+            f"The weights {path} can't be read: {error}. "
+            f"Run `dvc repro --force train@{folder.name}`."
         ) from error
     return weights

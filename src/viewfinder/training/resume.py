@@ -10,6 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
 _RUN = "run_id"
@@ -44,7 +45,7 @@ class ResumeState:
             (self.folder / _RUN).write_text(run_id)
 
 
-def fingerprint(config: Mapping[str, Any], data: Mapping[str, str], code: Path) -> str:
+def fingerprint(config: Mapping[str, Any], data: Mapping[Split, str], code: Path) -> str:
     """Identify a training: the same fingerprint means the same result.
 
     Args:

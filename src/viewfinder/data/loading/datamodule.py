@@ -106,7 +106,7 @@ class VisionDataModule(pl.LightningDataModule):
         seed = self.seed if training else None
         dataset = SplitDataset(file, self.view, self.transform, seed)
         return DataLoader(
-            dataset,  # type: ignore[arg-type]
+            dataset,
             batch_size=self.batch_size,
             sampler=EpochSampler(len(file), self.seed, shuffle=training),
             drop_last=training and len(file) > self.batch_size,
