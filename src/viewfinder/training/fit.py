@@ -19,6 +19,12 @@ from viewfinder.tasks.base import VisionTask
 from viewfinder.training.callbacks import EpochLines, History, RandomState
 
 _STEPS_A_REFRESH = 20
+_ADVICE = (
+    ".*does not have many workers.*",
+    ".*number of training batches.*",
+    ".*exists and is not empty.*",
+    ".*LeafSpec.*",
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class _NoBar(TQDMProgressBar):
 def _quieten_lightning() -> None:
     """Hide advice that does not apply: small data sets, few workers, an unused logger."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*number of training batches.*"):
+    for message in _ADVICE:
         warnings.filterwarnings("ignore", message)
 
 

@@ -1,0 +1,91 @@
+"""A small copy of the repository, in which the real pipeline runs in seconds."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+_SMALL_DATA = {
+    "digit_scenes": {"train": 24, "val": 8, "test": 8},
+    "single_digits": {"train": 24, "val": 8, "test": 8},
+}
+_SMALL_TRAINER = {"max_epochs": 1, "limit_train_batches": 2}
+
+
+def _tracked_files() -> list[str]:
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    return [name for name in listing if name != "dvc.lock" and (REPOSITORY / name).is_file()]
+
+
+def make_clone(folder: Path) -> Path:
+    """Copy the repository as a commit of its own, with small data sets and short trainings."""
+    for name in _tracked_files():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(REPOSITORY / name, target)
+    for dataset, counts in _SMALL_DATA.items():
+        path = folder / "conf" / "dataset" / f"{dataset}.yaml"
+        config = yaml.safe_load(path.read_text())
+        config["source"]["counts"] = counts
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    for section in params["experiments"].values():
+        section["trainer"] = dict(_SMALL_TRAINER)
+        section["loader"] = {"batch_size": 8}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    git = ["git", "-c", "user.name=tester", "-c", "user.email=tester@example.org"]
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "Start"]):
+        subprocess.run([*git, *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def runner(folder: Path, **variables: str) -> Run:
+    """Return a function that runs a command in ``folder`` as a user of the clone would."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "GIT_AUTHOR_NAME": "tester",
+        "GIT_AUTHOR_EMAIL": "tester@example.org",
+        "GIT_COMMITTER_NAME": "tester",
+        "GIT_COMMITTER_EMAIL": "tester@example.org",
+        **variables,
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def run(*words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            words, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if status is not None:
+            assert done.returncode == status, f"{words}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small clone in which the whole pipeline ran once."""
+    folder = make_clone(tmp_path_factory.mktemp("clone") / "viewfinder")
+    runner(folder)("dvc", "repro")
+    return folder
+
+
+@pytest.fixture
+def run(clone: Path) -> Run:
+    """Run a command in the clone."""
+    return runner(clone)

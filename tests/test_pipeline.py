@@ -1,0 +1,205 @@
+"""The whole pipeline in a small clone: `dvc repro`, what re-runs after a change, sweeps, resume."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Run
+from mlflow import MlflowClient
+
+EXPERIMENTS = ("classification", "localization", "detection", "segmentation")
+
+
+def stale_stages(run: Run) -> set[str]:
+    """Return the stages that `dvc repro` would run now."""
+    output = run("dvc", "repro", "--dry").stdout
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def runs_of(clone: Path, task: str) -> list:
+    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(task)
+    return client.search_runs([experiment.experiment_id])
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_repro_makes_every_output(clone: Path, name: str) -> None:
+    metrics = json.loads((clone / "reports" / name / "metrics.json").read_text())
+    assert metrics
+    assert all(0 <= value <= 1 for value in metrics.values())
+    certificate = json.loads((clone / "exports" / name / "certificate.json").read_text())
+    assert certificate["agrees"] is True
+    assert (clone / "exports" / name / "model.onnx").stat().st_size > 10_000
+    assert (clone / "reports" / name / "plots" / "predictions.png").stat().st_size > 1_000
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
+    (tracked,) = [item for item in runs_of(clone, name) if item.data.tags["mlflow.runName"] == name]
+    assert tracked.info.status == "FINISHED"
+    assert any(key.startswith("test/") for key in tracked.data.metrics)
+    assert "train/loss" in tracked.data.metrics
+    assert tracked.data.params["trainer.max_epochs"] == "1"
+    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
+    models = client.search_logged_models([tracked.info.experiment_id])
+    assert [model.source_run_id for model in models].count(tracked.info.run_id) == 1
+    assert {"config.yaml", "test", "training"} <= {
+        item.path for item in client.list_artifacts(tracked.info.run_id)
+    }
+
+
+def test_second_repro_runs_nothing(run: Run) -> None:
+    assert "Data and pipelines are up to date." in run("dvc", "repro").stderr
+    assert stale_stages(run) == set()
+
+
+def test_dvc_shows_metrics_plots_and_graph(run: Run, clone: Path) -> None:
+    metrics = json.loads(run("dvc", "metrics", "show", "--json").stdout)
+    assert "reports/detection/metrics.json" in json.dumps(metrics)
+    run("dvc", "plots", "show", "--out", "plots")
+    assert "curves.png" in (clone / "plots" / "index.html").read_text()
+    assert "train@detection" in run("dvc", "dag", "--dot").stdout
+
+
+def test_a_knob_reruns_only_its_experiment(run: Run, clone: Path) -> None:
+    path = clone / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["experiments"]["segmentation"]["trainer"]["max_epochs"] = 2
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    try:
+        run("dvc", "repro", "configure")
+        assert stale_stages(run) == {
+            f"{stage}@segmentation" for stage in ("train", "evaluate", "export")
+        }
+    finally:
+        path.write_text(before)
+        run("dvc", "repro", "configure")
+    assert stale_stages(run) == set()
+
+
+def test_an_export_option_reruns_only_the_export(run: Run, clone: Path) -> None:
+    path = clone / "params.yaml"
+    before = path.read_text()
+    params = yaml.safe_load(before)
+    params["experiments"]["detection"]["export"] = {"tolerance": 0.002}
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    try:
+        assert "configure@detection" in stale_stages(run)
+        run("dvc", "repro", "configure")
+        assert stale_stages(run) == {"export@detection"}
+    finally:
+        path.write_text(before)
+        run("dvc", "repro", "configure")
+
+
+def test_a_comment_in_conf_reruns_only_configure(run: Run, clone: Path) -> None:
+    path = clone / "conf" / "task" / "segmentation.yaml"
+    before = path.read_text()
+    path.write_text(f"# A remark.\n{before}")
+    try:
+        output = run("dvc", "repro").stdout
+        ran = set(re.findall(r"Running stage '([^']+)'", output))
+        assert ran == {f"configure@{name}" for name in EXPERIMENTS}
+    finally:
+        path.write_text(before)
+        run("dvc", "repro")
+
+
+def test_exp_run_with_a_changed_knob(run: Run, clone: Path) -> None:
+    run("git", "add", "-A")
+    run("git", "commit", "-q", "-m", "Lock")
+    run(
+        "dvc",
+        "exp",
+        "run",
+        "--name",
+        "warmer",
+        "-S",
+        "experiments.classification.optimizer.lr=0.01",
+        "evaluate@classification",
+    )
+    assert "warmer" in run("dvc", "exp", "list").stdout
+    values = {item.data.params["optimizer.lr"] for item in runs_of(clone, "classification")}
+    assert "0.01" in values
+    run("git", "checkout", "--", "params.yaml", "dvc.lock")
+    run("dvc", "checkout", "--force")
+
+
+def test_sweep_has_a_parent_and_children(run: Run, clone: Path) -> None:
+    run(
+        "viewfinder",
+        "train",
+        "-m",
+        "+experiment=classification",
+        "trainer=smoke",
+        "trainer.max_epochs=1",
+        "optimizer.lr=1e-3,1e-2",
+    )
+    tracked = runs_of(clone, "classification")
+    (parent,) = [item for item in tracked if item.data.tags["mlflow.runName"].startswith("sweep")]
+    children = [
+        item for item in tracked if item.data.tags.get("mlflow.parentRunId") == parent.info.run_id
+    ]
+    assert {item.data.params["optimizer.lr"] for item in children} == {"0.001", "0.01"}
+    assert {item.info.status for item in [parent, *children]} == {"FINISHED"}
+    best = max(children, key=lambda item: item.data.metrics["objective"])
+    assert parent.data.metrics["objective"] == best.data.metrics["objective"]
+
+
+def test_mistyped_options_are_refused_with_the_options(run: Run) -> None:
+    done = run("viewfinder", "train", "model=convnett", status=1)
+    assert "convnet" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run("viewfinder", "train", "optimizer.lrr=1", status=1)
+    assert "Did you mean 'lr'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_training_goes_on_and_ends_the_same(
+    clone: Path, tmp_path: Path, run: Run
+) -> None:
+    words = (
+        "viewfinder",
+        "train",
+        "+experiment=classification",
+        "name=resumed",
+        "trainer.max_epochs=6",
+        "loader.batch_size=64",
+    )
+    environment = {**os.environ, "VIEWFINDER_MLFLOW": "0", "HYDRA_FULL_ERROR": "1"}
+    process = subprocess.Popen(words, cwd=clone, env=environment, stderr=subprocess.DEVNULL)
+    states = clone / ".cache" / "viewfinder"
+    deadline = time.monotonic() + 120
+    while not list(states.glob("resumed-*/last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second = run(*words, status=1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "Another process is training 'resumed'" in second.stderr
+    assert list(states.glob("resumed-*/last.ckpt"))
+
+    again = run(*words)
+    assert "Resuming from" in again.stderr
+    assert "epoch 1/6" not in again.stderr
+    assert not list(states.glob("resumed-*/last.ckpt"))
+    whole = run(*[word.replace("name=resumed", "name=whole") for word in words])
+    assert "epoch 1/6" in whole.stderr
+
+    def curves(name: str) -> str:
+        (path,) = (clone / "outputs" / name).glob("*/report/curves.csv")
+        return path.read_text()
+
+    assert curves("resumed") == curves("whole")
