@@ -53,8 +53,8 @@ def make_clone(folder: Path) -> Path:
     return folder
 
 
-def runner(folder: Path, **variables: str) -> Run:
-    """Return a function that runs a command in ``folder`` as a user of the clone would."""
+def user_environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a user who activated the virtual environment."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -65,6 +65,12 @@ def runner(folder: Path, **variables: str) -> Run:
         **variables,
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
+    return environment
+
+
+def runner(folder: Path, **variables: str) -> Run:
+    """Return a function that runs a command in ``folder`` as a user of the clone would."""
+    environment = user_environment(**variables)
 
     def run(*words: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

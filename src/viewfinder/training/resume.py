@@ -74,7 +74,7 @@ def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f"{name}-{identity}"
-    lock = FileLock(folder.with_suffix(".lock"))
+    lock = FileLock(parent / f"{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

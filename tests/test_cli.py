@@ -1,0 +1,107 @@
+"""The command line as a user meets it: help, light stages, and errors in one line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from viewfinder import __version__
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def python(
+    *words: str, cwd: Path = REPOSITORY, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "VIEWFINDER_DEBUG"}
+    environment["PYTHONPATH"] = str(REPOSITORY / "src")
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def viewfinder(
+    *words: str, cwd: Path = REPOSITORY, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    return python("-m", "viewfinder", *words, cwd=cwd, **variables)
+
+
+def test_help_names_every_stage() -> None:
+    done = viewfinder("--help")
+    assert done.returncode == 0, done.stderr
+    for stage in ("configure", "download", "split", "train", "evaluate", "export", "results"):
+        assert stage in done.stdout
+
+
+def test_help_of_train_shows_hydra_overrides() -> None:
+    done = viewfinder("train", "--help")
+    assert done.returncode == 0, done.stderr
+    assert "+experiment=" in done.stdout
+
+
+def test_version() -> None:
+    assert viewfinder("--version").stdout == f"viewfinder {__version__}\n"
+
+
+@pytest.mark.parametrize("stage", ["configure", "download", "split"])
+def test_light_stages_import_neither_torch_nor_mlflow(stage: str) -> None:
+    script = (
+        f"import sys, viewfinder.cli, viewfinder.stages.{stage}\n"
+        "print([name for name in ('torch', 'mlflow', 'pytorch_lightning') if name in sys.modules])"
+    )
+    done = python("-c", script)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("stage", ["download", "split"])
+def test_an_unknown_data_set_is_one_line_that_names_the_known_ones(stage: str) -> None:
+    done = viewfinder(stage, "digit_scene")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "'digit_scene'" in line
+    for path in (REPOSITORY / "conf" / "dataset").glob("*.yaml"):
+        assert path.stem in line
+    assert "Did you mean 'digit_scenes'?" in line
+
+
+def test_debug_mode_shows_the_traceback() -> None:
+    done = viewfinder("download", "no_such_data", VIEWFINDER_DEBUG="1")
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "viewfinder.errors.ViewfinderError" in done.stderr
+
+
+def test_an_unknown_experiment_names_the_known_ones() -> None:
+    done = viewfinder("configure", "segmentaton")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "classification, localization, detection, segmentation" in line
+    assert "Did you mean 'segmentation'?" in line
+
+
+def test_outside_a_checkout_the_error_says_so(tmp_path: Path) -> None:
+    done = viewfinder("configure", "segmentation", cwd=tmp_path)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert "params.yaml" in line
+    assert str(tmp_path) in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [(), ("trian",), ("split",)])
+def test_wrong_usage_exits_with_2(words: tuple[str, ...]) -> None:
+    done = viewfinder(*words)
+    assert done.returncode == 2
+    assert "usage: viewfinder" in done.stderr
