@@ -8,12 +8,13 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from viewfinder.errors import ViewfinderError
 
 CONFIG_NAME = "config"
+INTERPOLATIONS = ("linear", "cubic", "area")
 TRAINING_KEYS = (
     "name",
     "seed",
@@ -84,7 +85,7 @@ def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
     try:
         with initialize_config_dir(str(project / "conf"), version_base="1.3"):
             return compose(CONFIG_NAME, list(overrides))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ViewfinderError(explain(error, overrides, project)) from error
 
 
@@ -195,8 +196,17 @@ def check(config: DictConfig, project: Path) -> None:
         value = OmegaConf.select(config, key)
         if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
             raise ViewfinderError(f"{key} is {value!r}; expected an integer of {smallest} or more.")
-    size = list(config.image.size)
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+    if config.image.interpolation not in INTERPOLATIONS:
+        raise ViewfinderError(
+            f"image.interpolation is {config.image.interpolation!r}; "
+            f"expected {', '.join(INTERPOLATIONS)}."
+        )
+    size = config.image.size
+    if (
+        not isinstance(size, ListConfig)
+        or len(size) != 2
+        or not all(isinstance(side, int) and side > 0 for side in size)
+    ):
         raise ViewfinderError(f"image.size is {size}; expected [height, width] in pixels.")
     if config.dataset != load_dataset(config.dataset.name, project):
         raise ViewfinderError(

@@ -29,7 +29,7 @@ class SplitFile:
             self.info = SplitInfo.from_schema(self.table.schema)
         except FileNotFoundError:
             raise ViewfinderError(f"The split file {path} does not exist. {again}") from None
-        except (pa.ArrowInvalid, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ViewfinderError(f"{path} is not a split file: {error}. {again}") from error
         if self.info.version != SCHEMA_VERSION:
             raise ViewfinderError(

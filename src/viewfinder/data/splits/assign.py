@@ -50,6 +50,11 @@ def stratified_split(
             f"The split shares val={val} and test={test} must be above 0 and add up to less than 1."
         )
     labels = [record.label for record in records]
+    if None in labels:
+        raise ViewfinderError(
+            f"A stratified split needs one class label an image; {labels.count(None)} of "
+            f"{len(labels)} have none. Use official_split if the data set has its own split."
+        )
     try:
         rest, test_part, rest_labels, _ = train_test_split(
             records, labels, test_size=test, random_state=seed, stratify=labels
