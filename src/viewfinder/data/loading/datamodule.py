@@ -6,6 +6,7 @@ from typing import Any
 
 import cv2
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.dataset import Batch, SplitDataset, collate
@@ -113,6 +114,8 @@ class VisionDataModule(pl.LightningDataModule):
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             collate_fn=collate,
+            # Drawing worker seeds from the global generator would disturb an exact resume.
+            generator=torch.Generator().manual_seed(self.seed),
             worker_init_fn=_one_thread_a_worker,
         )
 
