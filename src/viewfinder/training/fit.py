@@ -67,7 +67,7 @@ def fit(
         KeyboardInterrupt: If the user interrupted it; the state allows to go on.
         ViewfinderError: If the loss is no longer finite.
     """
-    _quieten_lightning()
+    _quieten_libraries()
     history = History()
     best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
     last = ModelCheckpoint(state, "last", monitor=None, enable_version_counter=False)
@@ -113,9 +113,10 @@ class _NoBar(TQDMProgressBar):
         super().__init__(refresh_rate=0)
 
 
-def _quieten_lightning() -> None:
-    """Hide advice that does not apply: small data sets, few workers, an unused logger."""
+def _quieten_libraries() -> None:
+    """Hide advice that does not apply, and tables that repeat the logged metrics."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("faster_coco_eval").setLevel(logging.WARNING)
     for message in _ADVICE:
         warnings.filterwarnings("ignore", message)
 
