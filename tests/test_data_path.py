@@ -224,6 +224,32 @@ def test_a_coco_file_without_a_section_is_refused(tmp_path: Path) -> None:
         read_document(tmp_path, document)
 
 
+@pytest.mark.parametrize(
+    ("annotation", "message"),
+    [
+        ({"id": 5, "image_id": 9, "category_id": 4, "bbox": [0, 0, 1, 1]}, "image_id 9"),
+        ({"id": 5, "image_id": 7, "category_id": 1, "bbox": [0, 0, 1, 1]}, "category_id 1"),
+        ({"id": 5, "image_id": 7, "category_id": 4}, "lacks bbox"),
+    ],
+)
+def test_a_coco_annotation_that_means_nothing_is_refused(
+    tmp_path: Path, annotation: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ViewfinderError, match=rf"val\.json.* 5 .*{message}"):
+        read_document(tmp_path, coco_document(annotations=[annotation]))
+
+
+def test_an_image_of_another_size_than_its_annotations_is_refused(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": "a.png", "height": 30, "width": 20}]
+    annotations = [{"id": 5, "image_id": 7, "category_id": 4, "bbox": [0, 0, 1, 1]}]
+    document = coco_document(images=images, annotations=annotations)
+    reading = read_document(tmp_path / "json", document)
+    with archive_of(tmp_path / "raw", {"pictures/a.png": png(0)}) as archive:
+        with pytest.raises(ViewfinderError, match=r"a\.png.*30 x 20.*20 x 30"):
+            info = SplitInfo("pets", "val", reading.classes, {})
+            write_split(tmp_path / "val.arrow", reading.records, archive, ["objects"], info)
+
+
 def test_coco_files_with_other_categories_are_refused(tmp_path: Path) -> None:
     other = coco_document(categories=[{"id": 30, "name": "cow"}, {"id": 4, "name": "cat"}])
     members = {

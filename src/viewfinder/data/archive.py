@@ -28,8 +28,14 @@ def read_checksums(folder: Path) -> dict[str, str]:
             f"{path} is missing: the data set was not downloaded. "
             f"Run `dvc repro download@{folder.name}`."
         )
-    pairs = (line.split(maxsplit=1) for line in path.read_text().splitlines())
-    return {name: digest for digest, name in pairs}
+    lines = path.read_text().splitlines()
+    try:
+        return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+    except ValueError:
+        raise ViewfinderError(
+            f"{path} is damaged: expected a checksum and a file name on each line. "
+            f"Run `dvc repro --force download@{folder.name}`."
+        ) from None
 
 
 def _sha256(path: Path) -> str:

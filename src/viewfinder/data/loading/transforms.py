@@ -97,8 +97,13 @@ class Transform:
             mask=None if sample.mask is None else _resize_mask(sample.mask, target),
             instances=None
             if sample.instances is None
-            else np.stack([_resize_mask(mask, target) for mask in sample.instances]),
+            else _resize_instances(sample.instances, target),
         )
+
+
+def _resize_instances(instances: NDArray[np.uint8], target: tuple[int, int]) -> NDArray[np.uint8]:
+    resized = [_resize_mask(mask, target) for mask in instances]
+    return np.array(resized, np.uint8).reshape(len(instances), *target[::-1])
 
 
 def _resize_mask(mask: NDArray[np.uint8], target: tuple[int, int]) -> NDArray[np.uint8]:

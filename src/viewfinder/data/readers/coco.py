@@ -12,6 +12,12 @@ from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
+_REQUIRED = {
+    "images": ("id", "file_name", "width", "height"),
+    "categories": ("id", "name"),
+    "annotations": ("image_id", "category_id", "bbox"),
+}
+
 
 def read_coco(
     archive: Archive, *, annotations: Mapping[Split, str], images: Mapping[Split, str]
@@ -43,12 +49,34 @@ def read_coco(
 def _load(archive: Archive, path: str) -> dict[str, Any]:
     try:
         document = json.loads(archive.read(path))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ViewfinderError(f"{archive.path}: {path!r} is not valid JSON: {error}.") from error
-    missing = {"images", "annotations", "categories"} - set(document)
+    parts = {"images", "annotations", "categories"}
+    missing = parts - set(document) if isinstance(document, dict) else parts
     if missing:
         raise ViewfinderError(f"{archive.path}: {path!r} lacks {', '.join(sorted(missing))}.")
+    _check_entries(document, f"{archive.path}: {path!r}")
     return dict(document)
+
+
+def _check_entries(document: Mapping[str, Any], where: str) -> None:
+    """Refuse entries without what the reader needs, and references to what is not there."""
+    for part, keys in _REQUIRED.items():
+        for entry in document[part]:
+            missing = [key for key in keys if key not in entry]
+            if missing:
+                raise ViewfinderError(
+                    f"{where}: the entry {entry.get('id', '?')} of {part!r} lacks "
+                    f"{', '.join(missing)}."
+                )
+    known = {part: {entry["id"] for entry in document[part]} for part in ("images", "categories")}
+    for entry in document["annotations"]:
+        for key, part in (("image_id", "images"), ("category_id", "categories")):
+            if entry[key] not in known[part]:
+                raise ViewfinderError(
+                    f"{where}: annotation {entry.get('id', '?')} has {key} {entry[key]}, "
+                    f"which is not among its {part}."
+                )
 
 
 def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -66,6 +94,7 @@ def _records(document: Mapping[str, Any], split: Split, folder: str) -> list[Rec
     return [
         Record(
             id=f"{folder}/{image['file_name']}",
+            size=(image["width"], image["height"]),
             objects=tuple(objects[image["id"]]),
             split=split,
         )

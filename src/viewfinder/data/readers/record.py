@@ -30,6 +30,7 @@ class Record:
 
     Attributes:
         id: The image's path in the archive: unique and stable.
+        size: Width and height that the annotations were made for, pixels, if they tell.
         label: Class index, if the image has exactly one class.
         objects: The objects, if the data set has boxes or instances.
         group: What must not be divided between splits.
@@ -37,6 +38,7 @@ class Record:
     """
 
     id: str
+    size: tuple[int, int] | None = None
     label: int | None = None
     objects: tuple[Object, ...] | None = None
     group: str | None = None

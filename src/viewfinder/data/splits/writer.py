@@ -36,7 +36,7 @@ def write_split(
         info: Class names and origin.
 
     Raises:
-        ViewfinderError: If an image can't be read.
+        ViewfinderError: If an image can't be read, or is not as large as its annotations say.
     """
     schema = split_schema(annotations, info)
     starts = range(0, len(records), _ROWS_PER_BATCH)
@@ -49,7 +49,13 @@ def write_split(
 
 def _row(record: Record, archive: Archive, annotations: list[str]) -> dict[str, Any]:
     content = archive.read(record.id)
-    width, height = _image_size(content, f"{archive.path}: {record.id!r}")
+    name = f"{archive.path}: {record.id!r}"
+    width, height = _image_size(content, name)
+    if record.size is not None and record.size != (width, height):
+        raise ViewfinderError(
+            f"{name} is {width} x {height} pixels, but its annotations are for "
+            f"{record.size[0]} x {record.size[1]}. Correct one of the two."
+        )
     row = {
         "id": record.id,
         "image": {"bytes": content, "path": record.id},

@@ -1,0 +1,163 @@
+"""What can go wrong while a stage runs ends in one line, and nothing is lost."""
+
+import io
+import resource
+import shutil
+import signal
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Run, runner, user_environment
+from mlflow import MlflowClient
+
+from viewfinder.data.archive import write_checksums
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def project(clone: Path, tmp_path: Path) -> Path:
+    """A checkout of its own with the digits downloaded and split, and nothing trained."""
+    for name in ("conf", "data/raw/digits", "data/splits/digits"):
+        shutil.copytree(clone / name, tmp_path / name)
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):
+        shutil.copy2(clone / name, tmp_path / name)
+    return tmp_path
+
+
+@pytest.fixture
+def run(project: Path) -> Run:
+    return runner(project)
+
+
+def the_error(done: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line that a failed command said."""
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in done.stderr
+    return line
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_archive_that_changed_is_refused(project: Path, run: Run) -> None:
+    before = everything(project / "data" / "splits")
+    (archive,) = (project / "data" / "raw" / "digits").glob("*.zip")
+    archive.chmod(0o644)
+    with archive.open("ab") as file:
+        file.write(b"more")
+    error = the_error(run("viewfinder", "split", "digits", status=1))
+    assert archive.name in error
+    assert "dvc repro --force download@digits" in error
+    assert everything(project / "data" / "splits") == before
+
+
+def test_an_unreadable_image_is_named(project: Path, run: Run) -> None:
+    before = everything(project / "data" / "splits")
+    folder = project / "data" / "raw" / "digits"
+    (archive,) = folder.glob("*.zip")
+    with zipfile.ZipFile(io.BytesIO(archive.read_bytes())) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    broken = sorted(members)[40]
+    members[broken] = members[broken][:30]
+    archive.unlink()
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    (folder / "SHA256SUMS").unlink()
+    write_checksums(folder)
+    error = the_error(run("viewfinder", "split", "digits", status=1))
+    assert broken in error
+    assert "not a readable image (30 bytes)" in error
+    assert everything(project / "data" / "splits") == before
+
+
+def test_a_data_set_that_cannot_serve_a_task_is_refused(run: Run) -> None:
+    words = ("train", "+experiment=segmentation", "dataset=digits")
+    error = the_error(run("viewfinder", *words, status=1))
+    assert "'digits'" in error
+    assert "masks" in error
+
+
+def test_a_training_without_split_files_names_the_command(project: Path, run: Run) -> None:
+    shutil.rmtree(project / "data" / "splits")
+    error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
+    assert "train.arrow" in error
+    assert "dvc repro split@digits" in error
+
+
+def test_a_missing_section_is_named(project: Path, run: Run) -> None:
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    del params["experiments"]["detection"]
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    error = the_error(run("viewfinder", "configure", "detection", status=1))
+    assert "'detection'" in error
+    assert not (project / "configs").exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "export"])
+def test_a_stage_before_its_training_names_the_command(project: Path, stage: str) -> None:
+    run = runner(project)
+    run("viewfinder", "configure", "classification")
+    error = the_error(run("viewfinder", stage, "classification", status=1))
+    assert "dvc repro train@classification" in error
+    assert not (project / "reports").exists()
+    assert not (project / "exports").exists()
+
+
+def test_a_disk_that_fills_up_leaves_the_last_output_whole(project: Path) -> None:
+    before = everything(project / "data")
+    limit = MEGABYTE // 8
+    done = subprocess.run(
+        ["viewfinder", "split", "digits"],
+        cwd=project,
+        env=user_environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "File too large" in the_error(done)
+    assert everything(project / "data") == before
+
+
+def test_a_training_without_its_tracking_server_does_not_start(project: Path) -> None:
+    run = runner(project, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
+    assert "http://127.0.0.1:9" in error
+    assert "VIEWFINDER_MLFLOW=0" in error
+    assert not list(project.rglob("weights.*"))
+
+
+def test_ctrl_c_ends_a_training_that_can_go_on(project: Path, run: Run) -> None:
+    knobs = ["trainer.max_epochs=20", "trainer.limit_train_batches=4"]
+    words = ["viewfinder", "train", "+experiment=classification", *knobs]
+    process = subprocess.Popen(
+        words, cwd=project, env=user_environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("epoch 2/20"):
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "error: Interrupted" in said
+    assert "Traceback" not in said
+    assert not list((project / "outputs").rglob("model"))
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    ids = [item.experiment_id for item in client.search_experiments()]
+    assert [item.info.status for item in client.search_runs(ids)] == ["KILLED"]
+    again = run(*words)
+    assert "Resuming from" in again.stderr
+    assert "epoch 2/20" not in again.stderr
+    assert [item.info.status for item in client.search_runs(ids)] == ["FINISHED"]
