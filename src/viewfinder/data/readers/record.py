@@ -1,6 +1,6 @@
 """What a reader finds in an archive."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from viewfinder.data.archive import Archive
@@ -25,6 +25,20 @@ class Object:
 
 
 @dataclass(frozen=True)
+class MaskFile:
+    """An image whose pixel values are classes.
+
+    Attributes:
+        path: The file's path in the archive.
+        values: Class index of each pixel value, 255 for pixels to ignore; None takes the values
+            as they are.
+    """
+
+    path: str
+    values: Mapping[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Record:
     """One image and its annotations; the pixels stay in the archive.
 
@@ -32,7 +46,9 @@ class Record:
         id: The image's path in the archive: unique and stable.
         size: Width and height that the annotations were made for, pixels, if they tell.
         label: Class index, if the image has exactly one class.
+        labels: Class indices, if the image has any number of classes.
         objects: The objects, if the data set has boxes or instances.
+        mask: The image's semantic mask, if the data set has such files.
         group: What must not be divided between splits.
         split: The authors' own split, if there is one.
     """
@@ -40,7 +56,9 @@ class Record:
     id: str
     size: tuple[int, int] | None = None
     label: int | None = None
+    labels: tuple[int, ...] | None = None
     objects: tuple[Object, ...] | None = None
+    mask: MaskFile | None = None
     group: str | None = None
     split: Split | None = None
 

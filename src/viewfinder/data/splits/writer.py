@@ -65,6 +65,8 @@ def _row(record: Record, archive: Archive, annotations: list[str]) -> dict[str, 
     }
     if "label" in annotations:
         row["label"] = record.label
+    if "labels" in annotations:
+        row["labels"] = record.labels
     if "objects" in annotations:
         row["objects"] = [asdict(item) for item in record.objects or ()]
     return row
