@@ -13,6 +13,7 @@ import yaml
 REPOSITORY = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+_OF_THE_CALLER = {"MLFLOW_TRACKING_URI", "VIEWFINDER_MLFLOW", "VIEWFINDER_DEBUG"}
 _SMALL_DATA = {
     "digit_scenes": {"train": 24, "val": 8, "test": 8},
     "single_digits": {"train": 24, "val": 8, "test": 8},
@@ -55,8 +56,9 @@ def make_clone(folder: Path) -> Path:
 
 def user_environment(**variables: str) -> dict[str, str]:
     """Return the environment of a user who activated the virtual environment."""
-    environment = {
-        **os.environ,
+    inherited = {name: value for name, value in os.environ.items() if name not in _OF_THE_CALLER}
+    return {
+        **inherited,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "GIT_AUTHOR_NAME": "tester",
         "GIT_AUTHOR_EMAIL": "tester@example.org",
@@ -64,8 +66,6 @@ def user_environment(**variables: str) -> dict[str, str]:
         "GIT_COMMITTER_EMAIL": "tester@example.org",
         **variables,
     }
-    environment.pop("MLFLOW_TRACKING_URI", None)
-    return environment
 
 
 def runner(folder: Path, **variables: str) -> Run:
