@@ -34,10 +34,10 @@ def run(project: Path) -> Run:
 
 
 def the_error(done: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line that a failed command said."""
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    """Return the one message with which a command failed."""
     assert "Traceback" not in done.stderr
-    return line
+    assert done.stderr.count("error: ") == 1
+    return done.stderr.partition("error: ")[2]
 
 
 def everything(folder: Path) -> dict[str, bytes]:

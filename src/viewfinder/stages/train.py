@@ -42,17 +42,28 @@ def _job(config: DictConfig) -> float:
     check(config, project)
     if HydraConfig.get().job.config_name == CONFIG_NAME:
         output = Path(HydraConfig.get().runtime.output_dir)
-        return train(config, model=output / "model", report=output / "report")
+        title = _title(config.name, HydraConfig.get().overrides.task)
+        return train(config, title=title, model=output / "model", report=output / "report")
     return train(
-        config, model=project / "models" / config.name, report=project / "reports" / config.name
+        config,
+        title=config.name,
+        model=project / "models" / config.name,
+        report=project / "reports" / config.name,
     )
 
 
-def train(config: DictConfig, *, model: Path, report: Path) -> float:
+def _title(name: str, overrides: Sequence[str]) -> str:
+    """Return the experiment's name with what was changed in it, which tells runs apart."""
+    changes = [word for word in overrides if not word.startswith(("+experiment=", "name="))]
+    return " ".join([name, *changes])
+
+
+def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float:
     """Train one model and keep the weights of its best epoch.
 
     Args:
         config: The composed config of one experiment.
+        title: Name of the tracking run.
         model: Folder for the weights and what is needed to use them.
         report: Folder for the training's figures.
 
@@ -81,7 +92,7 @@ def train(config: DictConfig, *, model: Path, report: Path) -> float:
         resume_state(cache, config.name, fingerprint(settings, digests, code)) as state,
         tracking.open_run(
             task=task_name,
-            name=config.name,
+            name=title,
             run_id=state.run_id,
             tags=tracking.lineage_tags(config=settings, data=_data_paths(config)),
         ) as run,
