@@ -63,7 +63,16 @@ def test_dvc_shows_metrics_plots_and_graph(run: Run, clone: Path) -> None:
     metrics = json.loads(run("dvc", "metrics", "show", "--json").stdout)
     assert "reports/detection/metrics.json" in json.dumps(metrics)
     run("dvc", "plots", "show", "--out", "plots")
-    assert "curves.png" in (clone / "plots" / "index.html").read_text()
+    page = (clone / "plots" / "index.html").read_text()
+    for shown in (
+        "Loss of detection",
+        "Confusion of localization",
+        "curves.png",
+        "predictions.png",
+    ):
+        assert shown in page
+    with changed_section(clone, "detection", {"optimizer": {"lr": 0.002}}):
+        assert "experiments.detection.optimizer.lr" in run("dvc", "params", "diff").stdout
     assert "train@detection" in run("dvc", "dag", "--dot").stdout
 
 
