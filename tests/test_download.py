@@ -1,6 +1,7 @@
 """Files from a server, a mirror or this machine: whole, checked, or refused in one line."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ import pytest
 import yaml
 from conftest import runner, user_environment
 
-from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.archive import Archive, read_checksums, write_checksums
 from viewfinder.data.sources.fetch import fetch
 from viewfinder.errors import ViewfinderError
 
@@ -75,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         headers = {"ETag": tag} if self.server.etag else {}
         status, start = 200, 0
-        wanted = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
+        wanted = re.match(r"bytes=(\d+)-", self.headers.get("Range", ""))
         if wanted and self.server.ranges and self.headers.get("If-Range", tag) == tag:
             start, whole = int(wanted[1]), len(content)
             if start >= whole:
@@ -149,21 +150,22 @@ def first_byte(request: tuple[str, str | None, int]) -> int:
 
 
 def test_a_file_arrives_whole_under_its_own_name(server: Server, folder: Path) -> None:
-    server.files["/über uns.zip"] = b"other"
     server.files["/%C3%BCber%20uns.zip"] = b"other"
     fetch(
         folder,
         files=[
             {"url": f"{server.url}/data.zip", "sha256": SHA256.upper()},
             {"url": f"{server.url}/data.zip?token=secret", "md5": MD5, "name": "again.zip"},
+            {"url": f"{server.url}/data.zip", "name": "third.zip"},
             {"url": f"{server.url}/über uns.zip"},
         ],
         **QUICK,
     )
     assert (folder / "data.zip").read_bytes() == CONTENT
     assert (folder / "again.zip").read_bytes() == CONTENT
+    assert (folder / "third.zip").read_bytes() == CONTENT
     assert (folder / "über uns.zip").read_bytes() == b"other"
-    assert len(list(folder.iterdir())) == 3
+    assert len(list(folder.iterdir())) == 4
 
 
 def test_nothing_is_left_in_the_cache(server: Server, folder: Path, project: Path) -> None:
@@ -473,6 +475,25 @@ def test_the_command_fetches_and_records_the_checksums(server: Server, project: 
     first, last = done.stderr.splitlines()
     assert first.startswith(f"data.zip: fetching from {server.url}/data.zip (300.0 kB)")
     assert re.match(r"data\.zip: 300\.0 kB in .* s \(.*/s\), sha256 as expected", last)
+
+
+def test_a_pattern_on_the_hugging_face_hub_brings_every_file(server: Server, project: Path) -> None:
+    names = ["data/test-0.parquet", "data/train-0.parquet", "data/readme.md"]
+    entries = [{"type": "file", "path": name, "size": len(CONTENT), "oid": "0"} for name in names]
+    folder = [{"type": "directory", "path": "data", "oid": "1"}]
+    server.files = {
+        "/api/datasets/me/set": json.dumps({"id": "me/set", "sha": "2"}).encode(),
+        "/api/datasets/me/set/tree/main": json.dumps(folder).encode(),
+        "/api/datasets/me/set/tree/main/data": json.dumps(entries).encode(),
+        **{f"/datasets/me/set/resolve/main/{name}": CONTENT for name in names},
+    }
+    configure(project, "hf://datasets/me/set/data/*.parquet")
+    hub = {"HF_ENDPOINT": server.url, "HF_HUB_DISABLE_XET": "1", "HF_HOME": str(project / "hf")}
+    runner(project, **hub)("viewfinder", "download", "photos")
+    assert read_checksums(project / "data" / "raw" / "photos") == {
+        "test-0.parquet": SHA256,
+        "train-0.parquet": SHA256,
+    }
 
 
 def test_a_killed_command_goes_on_where_it_was(server: Server, project: Path) -> None:

@@ -144,9 +144,10 @@ def _receive(
     """Bring a remote file into the cache, from a mirror that is an address if it has it."""
     mirror = mirror_url(item.name)
     for url in filter(None, (mirror, item.url)):
-        partial = finished.enter_context(locked_partial(store, url))
+        there = replace(item, url=url)
+        partial = finished.enter_context(locked_partial(store, there))
         try:
-            download(replace(item, url=url), partial, patience, meter)
+            download(there, partial, patience, meter)
         except UnavailableError as error:
             if url != mirror:
                 raise

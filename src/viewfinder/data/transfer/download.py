@@ -78,14 +78,20 @@ def _persist(
             failures = 1 if partial.size > most else failures + 1
             most = max(most, partial.size)
             if failures > patience.retries:
-                raise UnavailableError(
-                    f"{safe_url(item.url)} can't be fetched: {stop}, {failures} times in a row. "
-                    f"{partial.size:,} bytes have arrived and are kept; the same command goes on "
-                    "from there."
-                ) from stop
+                raise _gave_up(item, partial, stop, failures) from stop
             wait = min(max(stop.wait, patience.wait * 2 ** (failures - 1)), _LONGEST_WAIT)
             meter.note(f"{stop}; trying again in {wait:.3g} s")
             time.sleep(wait)
+
+
+def _gave_up(item: Item, partial: Partial, stop: Interrupted, failures: int) -> UnavailableError:
+    kept = (
+        f"{partial.size:,} bytes have arrived and are kept; the same command goes on from there."
+        if partial.size
+        else "Nothing has arrived. Check the `url` in the data set's source and the network."
+    )
+    tries = "once" if failures == 1 else f"{failures} times in a row"
+    return UnavailableError(f"{safe_url(item.url)} can't be fetched: {stop}, {tries}. {kept}")
 
 
 def _receive(item: Item, source: Opener, partial: Partial, meter: Meter) -> None:

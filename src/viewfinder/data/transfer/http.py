@@ -149,9 +149,13 @@ def _header(error: Any, key: str) -> str:
 
 
 def _describe(error: BaseException) -> str:
+    import aiohttp
+
     if isinstance(error, TimeoutError):
         return "the server sent nothing in time"
-    if type(error).__name__ in ("ClientPayloadError", "ServerDisconnectedError"):
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no connection to {error.host}:{error.port} ({error.os_error})"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
         return "the connection broke off"
     return str(error) or type(error).__name__
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from viewfinder.data.transfer.item import ALGORITHMS, Algorithm
+from viewfinder.data.transfer.item import ALGORITHMS, Algorithm, Item
 
 _CHUNK = 2**20
 
@@ -101,14 +101,14 @@ def _new_hashes() -> dict[Algorithm, Any]:
 
 
 @contextmanager
-def locked_partial(cache: Path, url: str) -> Iterator[Partial]:
-    """Open the part of an address that has arrived, while no other process writes to it.
+def locked_partial(cache: Path, item: Item) -> Iterator[Partial]:
+    """Open the part of a file that has arrived, while no other process writes to it.
 
     Args:
         cache: The folder of broken and finished transfers.
-        url: The address.
+        item: The file.
     """
-    key = hashlib.sha256(url.encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{item.url}\n{item.name}".encode()).hexdigest()[:32]
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(cache / f"{key}.lock"):
         partial = Partial(cache / f"{key}.part")
