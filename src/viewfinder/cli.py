@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="viewfinder",
         description="Computer-vision pipelines: each command is one stage of `dvc repro`.",
         epilog="`dvc repro` runs them all in order. Set VIEWFINDER_DEBUG=1 for tracebacks, "
-        "VIEWFINDER_MLFLOW=0 to run without tracking.",
+        "VIEWFINDER_MLFLOW=0 to run without tracking, VIEWFINDER_MIRROR to a folder or an address "
+        "that downloads are looked for in first.",
     )
     parser.add_argument("--version", action="version", version=f"viewfinder {__version__}")
     stages = parser.add_subparsers(dest="stage", metavar="STAGE", required=True)

@@ -4,7 +4,7 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)
+EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
@@ -18,4 +18,4 @@ def write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name, date_time=_EPOCH), content)
+            archive.writestr(zipfile.ZipInfo(name, date_time=EPOCH), content)

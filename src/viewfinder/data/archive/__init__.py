@@ -1,0 +1,6 @@
+"""The files that ``download`` wrote, checked against their checksums and read in place."""
+
+from viewfinder.data.archive.archive import Archive
+from viewfinder.data.archive.checksums import CHECKSUMS, read_checksums, write_checksums
+
+__all__ = ["CHECKSUMS", "Archive", "read_checksums", "write_checksums"]

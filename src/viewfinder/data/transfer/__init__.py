@@ -1,0 +1,1 @@
+"""Bytes from elsewhere to this disk: resumed, retried and checked, but never opened."""
