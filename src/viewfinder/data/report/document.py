@@ -96,15 +96,15 @@ def _warnings(document: Document) -> list[str]:
     duplicates, boxes = document["duplicates"], document["boxes"]
     total = sum(counts["images"] for counts in document["splits"].values())
     found = (
-        (len(document["left_out"]), "images can't be used and were left out"),
-        (document["unused_images"], "images are in none of the splits"),
-        (len(boxes["empty"]), "boxes have no area"),
-        (len(boxes["out_of_frame"]), "boxes reach out of their image"),
-        (len(duplicates["exact"]), "groups of exact duplicates"),
-        (len(duplicates["contradicting"]), "groups of exact duplicates have different classes"),
-        (len(duplicates["near"]), "groups of near duplicates"),
+        ("images that can't be used were left out", len(document["left_out"])),
+        ("images in none of the splits", document["unused_images"]),
+        ("boxes without area", len(boxes["empty"])),
+        ("boxes that reach out of their image", len(boxes["out_of_frame"])),
+        ("groups of exact duplicates", len(duplicates["exact"])),
+        ("of these with different classes", len(duplicates["contradicting"])),
+        ("groups of near duplicates", len(duplicates["near"])),
     )
-    warnings = [f"{number} {text}" for number, text in found if number]
+    warnings = [f"{text}: {number}" for text, number in found if number]
     largest = max((len(group) for group in duplicates["near"]), default=0)
     if largest > _LARGE_CLUSTER * total:
         warnings.append(

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 
 import cv2
@@ -65,8 +64,8 @@ def look_at(content: bytes) -> Look:
         digest=digest.digest(),
         perceptual=_perceptual_hash(grey),
         thumbnail=cv2.resize(grey, (THUMBNAIL_SIDE,) * 2, interpolation=cv2.INTER_AREA),
-        mean=np.broadcast_to(mean / levels, 3),
-        square=np.broadcast_to((mean**2 + deviation**2) / levels**2, 3),
+        mean=_three(mean / levels),
+        square=_three((mean**2 + deviation**2) / levels**2),
     )
 
 
@@ -80,22 +79,24 @@ def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
         UnreadableImageError: If the bytes are not a whole image.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                image.load()
-                turned: Image.Image = image
-                if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                    turned = ImageOps.exif_transpose(image)
-                if turned.mode not in _AS_THEY_ARE:
-                    transparent = turned.has_transparency_data
-                    turned = turned.convert("RGBA" if transparent else "RGB")
-                return np.asarray(turned)
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            turned: Image.Image = image
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                turned = ImageOps.exif_transpose(image)
+            if turned.mode not in _AS_THEY_ARE:
+                transparent = turned.has_transparency_data
+                turned = turned.convert("RGBA" if transparent else "RGB")
+            return np.asarray(turned)
     # Pillow's decoders raise many kinds of errors for damaged files.
     except Exception as error:
         raise UnreadableImageError(
             f"it is not a readable image ({len(content)} bytes): {error}"
         ) from error
+
+
+def _three(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values if len(values) == 3 else np.repeat(values, 3)
 
 
 def _grey(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
@@ -110,9 +111,9 @@ def _perceptual_hash(grey: NDArray[np.uint8]) -> int:
 
     Source: "Implementation and Benchmarking of Perceptual Image Hash Functions", thesis, Upper
     Austria University of Applied Sciences. Each bit says whether a coefficient of the cosine
-    transform is above their median.
+    transform is above their (lower) median.
     """
     small = cv2.resize(grey, (_DCT_SIDE, _DCT_SIDE), interpolation=cv2.INTER_AREA)
     low = cv2.dct(small.astype(np.float32))[:_HASH_SIDE, :_HASH_SIDE].ravel()
-    bits = np.packbits(low > np.median(low))
+    bits = np.packbits(low > np.partition(low, len(low) // 2 - 1)[len(low) // 2 - 1])
     return int.from_bytes(bits.tobytes(), "big")

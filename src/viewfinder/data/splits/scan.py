@@ -1,6 +1,7 @@
 """One look at every image of a data set, before anything is divided."""
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from rich.progress import track
 
 from viewfinder.data.archive import Archive
@@ -75,11 +77,14 @@ def scan_images(
         description="looking at the images",
         transient=True,
     )
-    for record, found in seen:
-        if isinstance(found, str):
-            left_out.append(LeftOut(record.id, found))
-        else:
-            good.append((record, found))
+    with warnings.catch_warnings():
+        # Very large images are decoded; those beyond Pillow's limit are refused by an error.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        for record, found in seen:
+            if isinstance(found, str):
+                left_out.append(LeftOut(record.id, found))
+            else:
+                good.append((record, found))
     if left_out and on_error == "fail":
         raise ViewfinderError(_refusal(left_out, len(records), archive))
     looks = [look for _, look in good]
