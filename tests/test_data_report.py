@@ -1,5 +1,6 @@
 """The data report: its numbers, its page and the summary in the terminal."""
 
+import base64
 import os
 import re
 import subprocess
@@ -7,11 +8,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from mlflow import MlflowClient
 from split_project import STRATIFIED, encode, make_project, members, output, pets, picture, report
 
 from viewfinder.cli import main
+from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.readers.record import Record
+from viewfinder.data.report.document import Outcome, write_document
+from viewfinder.data.report.page import write_page
+from viewfinder.data.report.split_rows import SplitRows
+from viewfinder.data.schema import SPLITS, SplitInfo, split_schema
+from viewfinder.data.sources.zip_writer import write_zip
+from viewfinder.data.splits.assign import Assignment
+from viewfinder.data.splits.pixels import decode
+from viewfinder.data.splits.scan import scan_images
 
 
 @pytest.fixture
@@ -88,6 +100,52 @@ def test_duplicates_are_shown_with_pictures(
     against = page[page.index("Equal pixels, different classes") : page.index("look alike")]
     assert against.count("<img ") == 2
     assert page[page.index("look alike") :].count("<img ") == 2
+
+
+def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
+    grey = np.full((40, 40, 3), 128, np.uint8)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:10], mask[10:12] = 1, 255
+    images = {f"{split}.png": encode(grey) for split in SPLITS}
+    records = [Record(id=name) for name in images]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_zip(raw / "roads.zip", images.items())
+    write_checksums(raw)
+    with Archive(raw) as archive:
+        scan = scan_images(records, archive)
+    assignment: Assignment = {
+        split: [record] for split, record in zip(SPLITS, scan.records, strict=True)
+    }
+    for split in SPLITS:
+        info = SplitInfo("roads", split, ["road", "sky"], {})
+        row = {
+            "id": f"{split}.png",
+            "image": {"bytes": images[f"{split}.png"], "path": None},
+            "width": 40,
+            "height": 40,
+            "group": None,
+            "mask": {"bytes": encode(mask), "path": None},
+        }
+        table = pa.Table.from_pylist([row], schema=split_schema(["mask"], info))
+        with pa.ipc.new_stream(str(tmp_path / f"{split}.arrow"), table.schema) as stream:
+            stream.write_table(table)
+    outcome = Outcome("roads", ["road", "sky"], scan.records, assignment, scan, [], [])
+    with SplitRows(tmp_path, assignment) as rows:
+        document = write_document(outcome, rows)
+        write_page(tmp_path / "report.html", document, rows)
+    assert document["masks"] == {
+        "share_by_class": {"road": 0.7, "sky": 0.25},
+        "share_ignored": 0.05,
+    }
+    assert document["co_occurrence"] == [[3, 3], [3, 3]]
+    page = (tmp_path / "report.html").read_text("utf-8")
+    encoded = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(encoded) == 6  # in the sheet and as duplicates
+    drawn = decode(base64.b64decode(encoded[0])).astype(int)
+    top, ignored, bottom = (drawn[int(row * len(drawn)), 100] for row in (0.1, 0.275, 0.7))
+    assert abs(ignored - 128).max() < 12
+    assert abs(top - bottom).max() > 30
 
 
 def test_the_same_data_gives_the_same_report(boxes: Path) -> None:

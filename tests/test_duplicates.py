@@ -179,6 +179,14 @@ def test_bad_images_are_left_out_and_listed_with_their_reason(
     assert "images that can't be used were left out: 3" in capsys.readouterr().err
 
 
+def test_nothing_but_bad_images_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {f"{name}/{number}.png": b"text" for name in ("cat", "dog") for number in range(4)}
+    assert split(tmp_path, monkeypatch, files, on_error="skip") == 1
+    assert "8 of 8 images can't be used" in capsys.readouterr().err
+
+
 def test_an_image_of_another_size_than_its_annotations_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,16 +11,18 @@ _VALUES = 256
 IGNORED = 255
 
 
-def count_pixels(masks: Iterable[bytes]) -> NDArray[np.int64]:
+def count_pixels(masks: Iterable[bytes | None]) -> NDArray[np.int64]:
     """Count the pixels of each value.
 
     Args:
-        masks: Encoded masks of class indices, 255 = ignore.
+        masks: Encoded masks of class indices, 255 = ignore; None for an image without one.
 
     Returns:
         Counts, int64 [N, 256].
     """
-    counts = [np.bincount(decode(mask).ravel(), minlength=_VALUES) for mask in masks]
+    counts = [
+        np.bincount(decode(mask).ravel() if mask else [], minlength=_VALUES) for mask in masks
+    ]
     return np.array(counts, np.int64).reshape(-1, _VALUES)
 
 

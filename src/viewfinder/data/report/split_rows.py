@@ -59,9 +59,9 @@ class SplitRows:
         table = self._tables[split]
         return {column: table.column(column)[row].as_py() for column in table.column_names}
 
-    def masks(self, split: Split) -> Iterator[bytes]:
-        """Yield the encoded semantic masks of a split, none if it has no such column."""
+    def masks(self, split: Split) -> Iterator[bytes | None]:
+        """Yield the encoded semantic mask of each image, nothing if there is no such column."""
         table = self._tables[split]
         if "mask" in table.column_names:
             for mask in table.column("mask"):
-                yield mask.as_py()["bytes"]
+                yield (mask.as_py() or {}).get("bytes")

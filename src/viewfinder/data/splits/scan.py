@@ -66,8 +66,8 @@ def scan_images(
         on_error: Whether images that can't be used are refused, or left out and listed.
 
     Raises:
-        ViewfinderError: If an image can't be read, is not as large as its annotations say, or
-            stands twice in the data set, and ``on_error`` is ``fail``.
+        ViewfinderError: If there is no image that can be used; or an image can't be read, is not
+            as large as its annotations say, or stands twice, and ``on_error`` is ``fail``.
     """
     good: list[tuple[Record, Look]] = []
     left_out: list[LeftOut] = []
@@ -85,8 +85,10 @@ def scan_images(
                 left_out.append(LeftOut(record.id, found))
             else:
                 good.append((record, found))
-    if left_out and on_error == "fail":
+    if left_out and (on_error == "fail" or not good):
         raise ViewfinderError(_refusal(left_out, len(records), archive))
+    if not good:
+        raise ViewfinderError(f"{archive.path}: the reader found no images in it.")
     looks = [look for _, look in good]
     return Scan(
         records=[
