@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         ("configure", "EXPERIMENT", "compose an experiment's config from conf/ and params.yaml"),
         ("download", "DATASET", "fetch a data set's archives"),
         ("split", "DATASET", "divide a data set into train, val and test files"),
+        ("data", "DATASET", "show what a data set holds, once it was split"),
         ("evaluate", "EXPERIMENT", "judge a trained model on the test split"),
         ("export", "EXPERIMENT", "write a trained model as ONNX and certify it"),
     ):

@@ -84,6 +84,11 @@ def split_path(dataset: str, split: Split) -> Path:
     return Path("data", "splits", dataset, f"{split}.arrow")
 
 
+def report_path(dataset: str, suffix: Literal["html", "json"] = "html") -> Path:
+    """Return where the report on a data set lies, relative to the project."""
+    return Path("data", "splits", dataset, f"report.{suffix}")
+
+
 def raw_path(dataset: str) -> Path:
     """Return where the archives of a data set lie, relative to the project."""
     return Path("data", "raw", dataset)

@@ -1,14 +1,25 @@
 """``viewfinder split DATASET``: archives to one Arrow file a split, and a report on them."""
 
 import json
+import sys
+from pathlib import Path
 
 from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import Archive, read_checksums
+from viewfinder.data.readers.record import Reading
+from viewfinder.data.report.document import Outcome, write_document
+from viewfinder.data.report.page import write_page
+from viewfinder.data.report.split_rows import SplitRows
 from viewfinder.data.schema import SPLITS, SplitInfo, raw_path, split_path
-from viewfinder.data.splits.report import summarise
+from viewfinder.data.splits.duplicates import mark_near_duplicates
+from viewfinder.data.splits.leaks import check_assignment, check_leaks, find_leaks
+from viewfinder.data.splits.options import take_options
+from viewfinder.data.splits.scan import scan_images
 from viewfinder.data.splits.writer import write_split
+from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
 from viewfinder.workspace import project_dir
 
@@ -20,13 +31,40 @@ def main(name: str) -> None:
     raw = project / raw_path(name)
     with Archive(raw) as archive:
         reading = instantiate(config.reader, _convert_="all")(archive)
-        assignment = instantiate(config.split, _convert_="all")(reading.records)
+        outcome = _divide(name, reading, archive, config)
         with new_folder((project / split_path(name, "train")).parent) as folder:
             for split in SPLITS:
                 info = SplitInfo(name, split, reading.classes, read_checksums(raw))
                 path = folder / split_path(name, split).name
-                write_split(path, assignment[split], archive, reading.annotations, info)
-            report = summarise(assignment, reading.classes)
-            (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    counts = ", ".join(f"{split} {len(assignment[split])}" for split in SPLITS)
+                write_split(path, outcome.assignment[split], archive, reading.annotations, info)
+            warnings = _report(outcome, folder)
+    for warning in warnings:
+        print(f"{name}: warning: {warning}", file=sys.stderr)
+    counts = ", ".join(f"{split} {len(outcome.assignment[split])}" for split in SPLITS)
     print(f"{name}: {len(reading.classes)} classes; {counts} images")
+
+
+def _divide(name: str, reading: Reading, archive: Archive, config: DictConfig) -> Outcome:
+    settings = OmegaConf.to_container(config.split, resolve=True)
+    if not isinstance(settings, dict):
+        raise ViewfinderError(f"conf/dataset/{name}.yaml: split: must be a mapping.")
+    options, method = take_options({str(key): value for key, value in settings.items()})
+    scan = scan_images(reading.records, archive, on_error=options.on_error)
+    records = mark_near_duplicates(scan) if options.near_duplicates else scan.records
+    records = options.with_groups(records)
+    assignment = instantiate(method, _convert_="all")(records)
+    check_assignment(assignment)
+    leaks = find_leaks(assignment)
+    warnings = check_leaks(leaks, reaction=options.leaks)
+    return Outcome(name, reading.classes, records, assignment, scan, leaks, warnings)
+
+
+def _report(outcome: Outcome, folder: Path) -> list[str]:
+    """Write the report; returns its warnings."""
+    with SplitRows(folder, outcome.assignment) as rows:
+        document = write_document(outcome, rows)
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+        write_page(folder / "report.html", document, rows)
+    warnings: list[str] = document["warnings"]
+    return warnings

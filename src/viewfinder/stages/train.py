@@ -75,6 +75,7 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
 
     from viewfinder import tracking
     from viewfinder.assembly import build_datamodule, build_task, task_class
+    from viewfinder.data.schema import report_path
     from viewfinder.evaluation.curves import draw_curves
     from viewfinder.training.fit import describe, fit
     from viewfinder.training.model_folder import write_model
@@ -104,6 +105,9 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
             run.log_input(
                 config.dataset.name, file.path.relative_to(project), digests[split], split
             )
+        page = project / report_path(config.dataset.name)
+        if page.is_file():
+            run.log_artifact(page, "data")
         task = build_task(config, data.classes)
         result = fit(
             task,

@@ -51,6 +51,9 @@ class Record:
         mask: The image's semantic mask, if the data set has such files.
         group: What must not be divided between splits.
         split: The authors' own split, if there is one.
+        fingerprint: Hash of the decoded pixels, once the image was looked at: exact duplicates
+            share it.
+        cluster: What near duplicates share, once they were searched.
     """
 
     id: str
@@ -61,6 +64,13 @@ class Record:
     mask: MaskFile | None = None
     group: str | None = None
     split: Split | None = None
+    fingerprint: str | None = None
+    cluster: str | None = None
+
+    def classes(self) -> frozenset[int]:
+        """Return the classes that its label, labels or objects name."""
+        named = {item.category for item in self.objects or ()} | set(self.labels or ())
+        return frozenset(named if self.label is None else named | {self.label})
 
 
 @dataclass(frozen=True)

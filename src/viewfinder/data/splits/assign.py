@@ -1,31 +1,53 @@
-"""Which record belongs to which split."""
+"""Which record belongs to which split: the authors' word, or a stratified draw."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SPLITS, Split
+from viewfinder.data.splits.bundles import bundle
+from viewfinder.data.splits.stratify import stratify
 from viewfinder.errors import ViewfinderError
 
 Assignment = dict[Split, list[Record]]
 
 
-def official_split(records: Sequence[Record]) -> Assignment:
-    """Keep the authors' own split.
+def official_split(
+    records: Sequence[Record], *, val: float | None = None, test: float | None = None, seed: int = 0
+) -> Assignment:
+    """Keep the authors' own split; draw what it lacks from its training images.
+
+    Args:
+        records: Records, of which those with a split of their authors are taken.
+        val: Share of the training images for validation, where the authors give none.
+        test: Share of the training images for testing, where the authors give none.
+        seed: Seed of the draw, which is stratified and keeps bundles together.
 
     Raises:
-        ViewfinderError: If the data set has no complete split of its authors.
+        ViewfinderError: If a split has no images and no share, or images and a share.
     """
     assignment: Assignment = {split: [] for split in SPLITS}
     for record in records:
         if record.split is not None:
             assignment[record.split].append(record)
-    empty = [split for split in SPLITS if not assignment[split]]
+    shares: dict[Split, float] = {}
+    asked: tuple[tuple[Split, float | None], ...] = (("val", val), ("test", test))
+    for split, share in asked:
+        if share is not None and assignment[split]:
+            raise ViewfinderError(
+                f"The data set's own split has {len(assignment[split])} images for {split}, and "
+                f"the split config asks to draw {split}={share}. Leave {split} out of the config."
+            )
+        if share is not None:
+            shares[split] = share
+    empty = [split for split in SPLITS if not assignment[split] and split not in shares]
     if empty:
         raise ViewfinderError(
             f"The data set's own split has no images for {', '.join(empty)}. "
-            "Choose a split method that makes them, such as stratified_split."
+            "Give shares to draw from its training images, such as val: 0.1, or "
+            "choose a split method that makes them, such as stratified_split."
         )
-    return assignment
+    return assignment | draw(assignment["train"], shares, seed) if shares else assignment
 
 
 def stratified_split(
@@ -33,37 +55,73 @@ def stratified_split(
 ) -> Assignment:
     """Draw splits that each hold the classes in the same proportion.
 
+    Groups, exact and near duplicates are not divided. With several classes an image, or objects,
+    the classes are those present in the image; without any the draw is plain.
+
     Args:
-        records: Records with one label each.
+        records: The images.
         val: Share of the images for validation, in (0, 1).
         test: Share of the images for testing, in (0, 1).
         seed: Seed of the draw.
 
     Raises:
-        ViewfinderError: If the shares leave nothing to train on, or a class is too small to be in
-            every split.
+        ViewfinderError: If the shares leave nothing to train on, or each image has one class and
+            one of them is too small to be in every split.
     """
-    from sklearn.model_selection import train_test_split
+    return draw(records, {"val": val, "test": test}, seed)
 
-    if not (val > 0 and test > 0 and val + test < 1):
+
+def draw(records: Sequence[Record], shares: dict[Split, float], seed: int) -> Assignment:
+    """Draw parts of the given shares; the rest is for training.
+
+    Raises:
+        ViewfinderError: As :func:`stratified_split` does.
+    """
+    check_shares(shares)
+    bundles = bundle(records)
+    if len(bundles) <= len(shares):
         raise ViewfinderError(
-            f"The split shares val={val} and test={test} must be above 0 and add up to less than 1."
+            f"The {len(records)} images form {len(bundles)} groups that must not be divided; "
+            f"{len(shares) + 1} or more are needed for {len(shares) + 1} splits."
         )
-    labels = [record.label for record in records]
-    if None in labels:
+    check_classes(bundles, len(shares) + 1)
+    names: list[Split] = ["train", *shares]
+    parts = stratify(bundles, [1 - sum(shares.values()), *shares.values()], seed)
+    return {name: in_order(part, records) for name, part in zip(names, parts, strict=True)}
+
+
+def check_shares(shares: dict[Split, float]) -> None:
+    """Refuse shares that leave a split empty.
+
+    Raises:
+        ViewfinderError: Naming them.
+    """
+    if not (all(share > 0 for share in shares.values()) and sum(shares.values()) < 1):
+        named = " and ".join(f"{split}={share}" for split, share in shares.items())
         raise ViewfinderError(
-            f"A stratified split needs one class label an image; {labels.count(None)} of "
-            f"{len(labels)} have none. Use official_split if the data set has its own split."
+            f"The split shares {named} must be above 0 and add up to less than 1."
         )
-    try:
-        rest, test_part, rest_labels, _ = train_test_split(
-            records, labels, test_size=test, random_state=seed, stratify=labels
+
+
+def check_classes(bundles: Sequence[Sequence[Record]], parts: int) -> None:
+    """Refuse a class, of those that stand alone in an image, with too few bundles.
+
+    Raises:
+        ViewfinderError: Naming the class.
+    """
+    found = Counter(
+        label for item in bundles for label in {record.label for record in item} - {None}
+    )
+    few = [label for label, count in found.items() if count < parts]
+    if few:
+        raise ViewfinderError(
+            f"The data set can't be split by class: class number {few[0]} has only "
+            f"{found[few[0]]} images or groups that may be divided; {parts} or more are needed "
+            "to be in every split. Add images, or take the class out."
         )
-        train_part, val_part = train_test_split(
-            rest, test_size=val / (1 - test), random_state=seed, stratify=rest_labels
-        )
-    except ValueError as error:
-        raise ViewfinderError(f"The data set can't be split by class: {error}") from error
-    order = {record.id: number for number, record in enumerate(records)}
-    parts = {"train": train_part, "val": val_part, "test": test_part}
-    return {split: sorted(parts[split], key=lambda record: order[record.id]) for split in SPLITS}
+
+
+def in_order(part: Sequence[Record], records: Sequence[Record]) -> list[Record]:
+    """Return the records of a part in the order of all records."""
+    chosen = {record.id for record in part}
+    return [record for record in records if record.id in chosen]

@@ -50,7 +50,8 @@ def write_split(
 def _row(record: Record, archive: Archive, annotations: list[str]) -> dict[str, Any]:
     content = archive.read(record.id)
     name = f"{archive.path}: {record.id!r}"
-    width, height = _image_size(content, name)
+    seen = record.size if record.fingerprint is not None else None
+    width, height = seen or _image_size(content, name)
     if record.size is not None and record.size != (width, height):
         raise ViewfinderError(
             f"{name} is {width} x {height} pixels, but its annotations are for "

@@ -1,0 +1,90 @@
+"""Small pictures of images with their annotations drawn, as data URIs."""
+
+import base64
+import colorsys
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from numpy.typing import NDArray
+
+from viewfinder.data.report.masks import IGNORED
+from viewfinder.data.splits.pixels import decode
+
+Picture = NDArray[np.uint8]
+_QUALITY = 80
+_OPACITY = 0.45
+_GOLDEN_RATIO = 0.618034
+_MOST_BOXES = 200
+
+
+def colour(label: int) -> tuple[int, int, int]:
+    """Return a colour for a class, red, green, blue; neighbours differ in hue."""
+    value = colorsys.hsv_to_rgb((0.58 + label * _GOLDEN_RATIO) % 1, 0.85, 0.95)
+    red, green, blue = (round(255 * part) for part in value)
+    return red, green, blue
+
+
+def hex_colour(label: int) -> str:
+    """Return the colour of a class as ``#rrggbb``."""
+    return "#{:02x}{:02x}{:02x}".format(*colour(label))
+
+
+def thumbnail(row: Mapping[str, Any], side: int) -> str:
+    """Draw an image with its masks and boxes.
+
+    Args:
+        row: All columns of the image in its split file.
+        side: Length of the picture's longer side, pixels.
+
+    Returns:
+        The picture as a ``data:`` URI.
+    """
+    pixels = decode(row["image"]["bytes"])
+    height, width = pixels.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    picture = cv2.resize(_rgb(pixels), size, interpolation=method)
+    if row.get("mask"):
+        picture = _paint(picture, decode(row["mask"]["bytes"]))
+    for item in row.get("objects") or ():
+        if item["rle"] is not None:
+            shape = {"size": [height, width], "counts": item["rle"]}
+            mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORED)
+            picture = _paint(picture, mask.astype(np.uint8))
+    for item in (row.get("objects") or ())[:_MOST_BOXES]:
+        _box(picture, item, scale)
+    return _encode(picture)
+
+
+def _rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), np.uint8)
+    return np.ascontiguousarray(pixels[..., :3], np.uint8)
+
+
+def _paint(picture: Picture, mask: NDArray[Any]) -> Picture:
+    """Tint the pixels of each class; those to be ignored stay as they are."""
+    size = (picture.shape[1], picture.shape[0])
+    small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    table = np.array([colour(label) for label in range(256)], np.float32)
+    tinted = (1 - _OPACITY) * picture + _OPACITY * table[small]
+    return np.where((small == IGNORED)[..., None], picture, tinted).astype(np.uint8)
+
+
+def _box(picture: Picture, item: Mapping[str, Any], scale: float) -> None:
+    left, top, right, bottom = (round(value * scale) for value in item["bbox"])
+    thickness = 1 if max(picture.shape) < 150 else 2
+    cv2.rectangle(picture, (left, top), (right, bottom), colour(item["category"]), thickness)
+
+
+def _encode(picture: Picture) -> str:
+    _, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
+    )
+    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"

@@ -1,0 +1,101 @@
+"""``viewfinder data DATASET``: what a data set holds, in the terminal."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from viewfinder.config import load_dataset
+from viewfinder.data.schema import SPLITS, report_path
+from viewfinder.errors import ViewfinderError
+from viewfinder.workspace import project_dir
+
+_MOST_CLASSES = 30
+_MOST_IDS = 5
+
+
+def main(name: str) -> None:
+    """Print the summary of ``data/splits/<name>/report.json``."""
+    project = project_dir()
+    load_dataset(name, project)
+    path = project / report_path(name, "json")
+    if not path.is_file():
+        raise ViewfinderError(f"{path} does not exist. Run `dvc repro split@{name}`.")
+    report = json.loads(path.read_text(encoding="utf-8"))
+    console = Console(highlight=False)
+    console.print(_overview(report))
+    console.print(_classes(report))
+    for title, rows in _findings(report):
+        console.print(_list(title, rows))
+    for warning in report["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print(f"With pictures: {report_path(name)}", markup=False)
+
+
+def _overview(report: dict[str, Any]) -> Table:
+    table = Table(title=report["dataset"], title_justify="left", show_header=False)
+    sizes, pixels = report["image_sizes"], report["pixels_of_train"]
+    parts = [f"{split} {report['splits'][split]['images']:,}" for split in SPLITS]
+    total = sum(report["splits"][split]["images"] for split in SPLITS)
+    table.add_row("images", f"{total:,} ({', '.join(parts)})")
+    table.add_row("classes", str(len(report["classes"])))
+    objects = sum(report["splits"][split]["objects"] for split in SPLITS)
+    if objects:
+        table.add_row("objects", f"{objects:,}")
+    for side in ("width", "height"):
+        values = sizes[side]
+        spread = f"{values['min']} to {values['max']}, median {values['median']}"
+        text = values["max"] if values["min"] == values["max"] else spread
+        table.add_row(f"{side}, pixels", str(text))
+    for key, label in (("mean", "mean"), ("std", "standard deviation")):
+        values = "  ".join(f"{value:.4f}" for value in pixels[key])
+        table.add_row(f"{label} of red, green, blue", values)
+    return table
+
+
+def _classes(report: dict[str, Any]) -> Table:
+    objects = bool(report["objects"])
+    key = "by_class" if objects else "images_by_class"
+    title = "Objects by class" if objects else "Images by class"
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for split in (*SPLITS, "all"):
+        table.add_column(split, justify="right")
+    for name in report["classes"][:_MOST_CLASSES]:
+        counts = [report["splits"][split][key][name] for split in SPLITS]
+        table.add_row(name, *(f"{count:,}" for count in (*counts, sum(counts))))
+    more = len(report["classes"]) - _MOST_CLASSES
+    if more > 0:
+        table.add_row(f"and {more} more")
+    return table
+
+
+def _findings(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Return the title and the lines of each list that is not empty."""
+    duplicates, boxes = report["duplicates"], report["boxes"]
+    lists = [
+        ("Left out", [f"{item['id']}: {item['reason']}" for item in report["left_out"]]),
+        ("Boxes without area", [f"{box['id']} {box['bbox']}" for box in boxes["empty"]]),
+        ("Boxes out of the image", [f"{box['id']} {box['bbox']}" for box in boxes["out_of_frame"]]),
+        (
+            "Equal pixels, different classes",
+            [
+                " = ".join(f"{item['id']} ({', '.join(item['classes'])})" for item in group)
+                for group in duplicates["contradicting"]
+            ],
+        ),
+        ("Equal pixels", [" = ".join(group) for group in duplicates["exact"]]),
+        ("Near duplicates", [" ~ ".join(group[:4]) for group in duplicates["near"]]),
+    ]
+    return [(title, rows) for title, rows in lists if rows]
+
+
+def _list(title: str, rows: list[str]) -> Table:
+    table = Table(title=f"{title}: {len(rows)}", title_justify="left", show_header=False)
+    table.add_column(overflow="fold")
+    for row in rows[:_MOST_IDS]:
+        table.add_row(row)
+    if len(rows) > _MOST_IDS:
+        table.add_row(f"and {len(rows) - _MOST_IDS} more in report.json")
+    return table

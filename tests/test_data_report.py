@@ -1,0 +1,199 @@
+"""The data report: its numbers, its page and the summary in the terminal."""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from mlflow import MlflowClient
+from split_project import STRATIFIED, encode, make_project, members, output, pets, picture, report
+
+from viewfinder.cli import main
+from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.readers.record import Record
+from viewfinder.data.report.document import Outcome, write_document
+from viewfinder.data.report.page import write_page
+from viewfinder.data.report.split_rows import SplitRows
+from viewfinder.data.schema import SPLITS, SplitInfo, split_schema
+from viewfinder.data.sources.zip_writer import write_zip
+from viewfinder.data.splits.assign import Assignment
+from viewfinder.data.splits.pixels import decode
+from viewfinder.data.splits.scan import scan_images
+
+
+@pytest.fixture
+def boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A divided data set with boxes, of which two are wrong."""
+    reader = {"_target_": "readers_for_tests.read_boxes"}
+    project = make_project(tmp_path, pets(), STRATIFIED, **reader)
+    monkeypatch.chdir(project)
+    assert main(["split", "pets"]) == 0
+    return project
+
+
+def test_images_objects_and_classes_are_counted(boxes: Path) -> None:
+    document = report(boxes)
+    splits = document["splits"].values()
+    assert sum(part["images"] for part in splits) == 40
+    assert sum(part["objects"] for part in splits) == 50
+    assert sum(part["by_class"]["dog"] for part in splits) == 30
+    assert sum(part["images_by_class"]["dog"] for part in splits) == 30
+    assert document["co_occurrence"] == [[20, 10], [10, 30]]
+    assert document["objects"]["of_an_image"] == {"1": 30, "2": 10}
+    assert document["objects"]["median_by_class"]["cat"] == {"width": 24, "height": 36}
+    assert sum(document["objects"]["relative_size"]) == 50
+
+
+def test_boxes_that_cannot_be_right_are_listed(boxes: Path) -> None:
+    found = report(boxes)["boxes"]
+    assert [box["id"] for box in found["empty"]] == ["cat/0.png"]
+    assert [box["id"] for box in found["out_of_frame"]] == ["cat/1.png"]
+    assert found["out_of_frame"][0]["bbox"] == [-8, 4, 30, 60]
+
+
+def test_pixel_statistics_are_those_of_the_training_images(boxes: Path) -> None:
+    seed_of = {
+        f"{name}/{index}.png": 1000 * label + index
+        for label, name in enumerate(("cat", "dog"))
+        for index in range(20)
+    }
+    train = np.stack([picture(seed_of[name]) for name in members(boxes)["train"]]) / 255
+    found = report(boxes)["pixels_of_train"]
+    np.testing.assert_allclose(found["mean"], train.mean(axis=(0, 1, 2)), atol=1e-4)
+    np.testing.assert_allclose(found["std"], train.std(axis=(0, 1, 2)), atol=1e-4)
+
+
+def test_the_page_needs_nothing_else_and_shows_pictures(boxes: Path) -> None:
+    page = (output(boxes) / "report.html").read_text("utf-8")
+    assert page.count("data:image/jpeg;base64,") == 40
+    assert not re.search(r"(?:src|href)=\"(?!data:)|https?://|@import|url\(", page)
+    assert "cat/0.png" in page
+    assert "prefers-color-scheme: dark" in page
+    assert len(page) < 3_000_000
+
+
+def test_names_from_the_data_are_text_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {name.replace("dog", "<b>ïnü"): content for name, content in pets(5).items()}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", "pets"]) == 0
+    page = (output(tmp_path) / "report.html").read_text("utf-8")
+    assert "&lt;b&gt;ïnü" in page
+    assert "<b>ïnü" not in page.replace("<b><b>", "")
+
+
+def test_duplicates_are_shown_with_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = pets()
+    files["dog/copy.png"] = files["cat/3.png"]
+    files["dog/near.jpg"] = encode(picture(1004), "JPEG", quality=70)
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", "pets"]) == 0
+    page = (output(tmp_path) / "report.html").read_text("utf-8")
+    against = page[page.index("Equal pixels, different classes") : page.index("look alike")]
+    assert against.count("<img ") == 2
+    assert page[page.index("look alike") :].count("<img ") == 2
+
+
+def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
+    grey = np.full((40, 40, 3), 128, np.uint8)
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:10], mask[10:12] = 1, 255
+    images = {f"{split}.png": encode(grey) for split in SPLITS}
+    records = [Record(id=name) for name in images]
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    write_zip(raw / "roads.zip", images.items())
+    write_checksums(raw)
+    with Archive(raw) as archive:
+        scan = scan_images(records, archive)
+    assignment: Assignment = {
+        split: [record] for split, record in zip(SPLITS, scan.records, strict=True)
+    }
+    for split in SPLITS:
+        info = SplitInfo("roads", split, ["road", "sky"], {})
+        row = {
+            "id": f"{split}.png",
+            "image": {"bytes": images[f"{split}.png"], "path": None},
+            "width": 40,
+            "height": 40,
+            "group": None,
+            "mask": {"bytes": encode(mask), "path": None},
+        }
+        table = pa.Table.from_pylist([row], schema=split_schema(["mask"], info))
+        with pa.ipc.new_stream(str(tmp_path / f"{split}.arrow"), table.schema) as stream:
+            stream.write_table(table)
+    outcome = Outcome("roads", ["road", "sky"], scan.records, assignment, scan, [], [])
+    with SplitRows(tmp_path, assignment) as rows:
+        document = write_document(outcome, rows)
+        write_page(tmp_path / "report.html", document, rows)
+    assert document["masks"] == {
+        "share_by_class": {"road": 0.7, "sky": 0.25},
+        "share_ignored": 0.05,
+    }
+    assert document["co_occurrence"] == [[3, 3], [3, 3]]
+    page = (tmp_path / "report.html").read_text("utf-8")
+    encoded = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(encoded) == 6  # in the sheet and as duplicates
+    drawn = decode(base64.b64decode(encoded[0])).astype(int)
+    top, ignored, bottom = (drawn[int(row * len(drawn)), 100] for row in (0.1, 0.275, 0.7))
+    assert abs(ignored - 128).max() < 12
+    assert abs(top - bottom).max() > 30
+
+
+def test_the_same_data_gives_the_same_report(boxes: Path) -> None:
+    before = [(output(boxes) / name).read_bytes() for name in ("report.json", "report.html")]
+    assert main(["split", "pets"]) == 0
+    after = [(output(boxes) / name).read_bytes() for name in ("report.json", "report.html")]
+    assert before == after
+
+
+def test_the_summary_in_the_terminal(boxes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["data", "pets"]) == 0
+    said = capsys.readouterr().out
+    for text in ("40 (train", "Objects by class", "cat/0.png", "boxes without area: 1"):
+        assert text in said
+    assert "report.html" in said
+
+
+def test_the_summary_before_the_split_names_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(make_project(tmp_path, pets(4), STRATIFIED))
+    assert main(["data", "pets"]) == 1
+    assert "dvc repro split@pets" in capsys.readouterr().err
+
+
+def test_neither_the_split_nor_the_summary_imports_torch(boxes: Path) -> None:
+    code = (
+        "import sys; from viewfinder.cli import main; "
+        "assert main(['split', 'pets']) == 0 and main(['data', 'pets']) == 0; "
+        "assert not {'torch', 'mlflow', 'pytorch_lightning', 'albumentations'} & set(sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-c", code]
+    done = subprocess.run(words, cwd=boxes, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_carries_the_page_of_its_data(clone: Path) -> None:
+    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("classification")
+    assert experiment is not None
+    runs = [
+        item
+        for item in client.search_runs([experiment.experiment_id])
+        if item.data.tags["mlflow.runName"] == "classification"
+    ]
+    assert runs
+    for item in runs:
+        paths = {entry.path for entry in client.list_artifacts(item.info.run_id, "data")}
+        assert paths == {"data/report.html"}

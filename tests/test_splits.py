@@ -1,0 +1,245 @@
+"""Split methods: shares, groups, growth, folds and slices."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from split_project import STRATIFIED, encode, make_project, members, pets, picture, report, sides
+
+from viewfinder.cli import main
+from viewfinder.data.readers.record import Object, Record
+from viewfinder.data.schema import SPLITS
+from viewfinder.data.splits.assign import Assignment, official_split, stratified_split
+from viewfinder.data.splits.kfold import kfold_split
+from viewfinder.data.splits.slices import slice_split
+from viewfinder.data.splits.stable import stable_split
+from viewfinder.errors import ViewfinderError
+
+
+def labelled(counts: Sequence[int]) -> list[Record]:
+    return [
+        Record(id=f"{label}/{index}.png", label=label)
+        for label, count in enumerate(counts)
+        for index in range(count)
+    ]
+
+
+def ids(assignment: Assignment) -> dict[str, set[str]]:
+    return {split: {record.id for record in assignment[split]} for split in SPLITS}
+
+
+def share_of(assignment: Assignment, label: int) -> dict[str, float]:
+    counts = {
+        split: sum(label in record.classes() for record in assignment[split]) for split in SPLITS
+    }
+    return {split: count / sum(counts.values()) for split, count in counts.items()}
+
+
+def test_several_classes_an_image_are_held_in_the_same_shares() -> None:
+    records = [
+        Record(
+            id=str(number),
+            labels=tuple(k for k, step in enumerate((2, 3, 7, 25)) if number % step == 0),
+        )
+        for number in range(1000)
+    ]
+    parts = stratified_split(records, val=0.1, test=0.2, seed=0)
+    for label in range(4):
+        shares = share_of(parts, label)
+        assert shares["test"] == pytest.approx(0.2, abs=0.026), label
+        assert shares["val"] == pytest.approx(0.1, abs=0.026), label
+    assert [len(parts[split]) for split in SPLITS] == pytest.approx([700, 100, 200], abs=10)
+    assert sum(map(len, ids(parts).values())) == 1000
+
+
+def test_images_with_objects_are_drawn_by_the_classes_they_hold() -> None:
+    box = (0.0, 0.0, 4.0, 4.0)
+    records = [
+        Record(
+            id=str(number),
+            objects=(Object(box, 0),) * 3 + ((Object(box, 1),) if number % 20 == 0 else ()),
+        )
+        for number in range(400)
+    ]
+    parts = stratified_split(records, val=0.25, test=0.25, seed=3)
+    rare = {split: sum(1 in record.classes() for record in parts[split]) for split in SPLITS}
+    assert rare == {"train": 10, "val": 5, "test": 5}
+
+
+def test_groups_are_not_divided_and_classes_stay_balanced() -> None:
+    records = [
+        replace(record, group=f"patient {number // 7}")
+        for number, record in enumerate(labelled((210, 210)))
+    ]
+    for divide in (
+        lambda: stratified_split(records, val=0.2, test=0.2, seed=1),
+        lambda: kfold_split(records, k=5, fold=0, val=0.25, seed=1),
+    ):
+        parts = divide()
+        groups = [{record.group for record in parts[split]} for split in SPLITS]
+        assert sum(map(len, groups)) == 60
+        assert len(parts["test"]) == pytest.approx(84, abs=7)
+        assert Counter(record.label for record in parts["test"])[0] == pytest.approx(42, abs=7)
+
+
+def test_a_missing_validation_split_is_drawn_from_the_authors_training_images() -> None:
+    records = [
+        replace(record, split="test" if number % 5 == 0 else "train")
+        for number, record in enumerate(labelled((100, 50)))
+    ]
+    parts = official_split(records, val=0.1)
+    assert {record.split for record in parts["val"]} == {"train"}
+    assert Counter(record.label for record in parts["val"]) == {0: 8, 1: 4}
+    assert ids(parts)["test"] == {record.id for record in records if record.split == "test"}
+    assert len(parts["train"]) == 108
+
+
+def test_drawing_what_the_authors_gave_is_refused() -> None:
+    records = [replace(record, split="train") for record in labelled((10, 10))]
+    records[0] = replace(records[0], split="val")
+    with pytest.raises(ViewfinderError, match=r"has 1 images for val.*val=0\.1"):
+        official_split(records, val=0.1, test=0.1)
+
+
+def test_a_stable_split_never_moves_an_image() -> None:
+    grown = labelled((900, 900))
+    before = ids(stable_split(grown[::3], val=0.1, test=0.2, seed=4))
+    after = ids(stable_split(grown, val=0.1, test=0.2, seed=4))
+    assert all(before[split] <= after[split] for split in SPLITS)
+    assert len(after["test"]) == pytest.approx(360, abs=60)
+    assert len(after["val"]) == pytest.approx(180, abs=45)
+    assert ids(stable_split(grown, val=0.1, test=0.2, seed=5)) != after
+
+
+def test_a_stable_split_keeps_groups_and_equal_pixels_together() -> None:
+    records = [
+        *(Record(id=f"a{n}", group=f"g{n % 30}", fingerprint=str(n)) for n in range(90)),
+        *(Record(id=f"b{n}", fingerprint=f"same {n // 2}") for n in range(90)),
+    ]
+    parts = stable_split(records, val=0.3, test=0.3)
+    for key in ("group", "fingerprint"):
+        values = [{getattr(r, key) for r in parts[split]} - {None} for split in SPLITS]
+        assert all(values)
+        assert sum(map(len, values)) == len(set.union(*values))
+
+
+def test_folds_hold_every_image_once_and_all_classes() -> None:
+    records = labelled((50, 25))
+    folds = [kfold_split(records, k=5, fold=fold, val=0.2, seed=0) for fold in range(5)]
+    tested = [name for parts in folds for name in ids(parts)["test"]]
+    assert sorted(tested) == sorted(record.id for record in records)
+    for parts in folds:
+        assert Counter(record.label for record in parts["test"]) == {0: 10, 1: 5}
+        assert Counter(record.label for record in parts["val"]) == {0: 8, 1: 4}
+        assert len(parts["train"]) == 48
+
+
+@pytest.mark.parametrize(("k", "fold"), [(5, 5), (5, -1), (1, 0)])
+def test_a_fold_that_does_not_exist_is_refused(k: int, fold: int) -> None:
+    with pytest.raises(ViewfinderError, match=f"no fold {fold} of k={k}"):
+        kfold_split(labelled((20, 20)), k=k, fold=fold)
+
+
+def test_slices_of_each_class_follow_the_numbers_in_the_names() -> None:
+    records = [
+        Record(id=f"{name}.{index}.jpg", label=label)
+        for label, name in enumerate(("cat", "dog"))
+        for index in range(30)
+    ]
+    records.sort(key=lambda record: record.id)
+    parts = ids(slice_split(records, train="[:10]", val="[10:15]", test="[15:25]", each_class=True))
+    assert parts["val"] == {f"{name}.{n}.jpg" for name in ("cat", "dog") for n in range(10, 15)}
+    assert [len(parts[split]) for split in SPLITS] == [20, 10, 20]
+
+
+def test_slices_by_fraction_take_the_authors_split_they_name() -> None:
+    records = [
+        Record(id=f"{number:03}", split="train" if number < 100 else "test")
+        for number in range(140)
+    ]
+    parts = ids(slice_split(records, test="train[:10%]", val="train[10%:25%]", train="train[25%:]"))
+    assert parts["test"] == {f"{number:03}" for number in range(10)}
+    assert parts["val"] == {f"{number:03}" for number in range(10, 25)}
+    assert parts["train"] == {f"{number:03}" for number in range(25, 100)}
+    shuffled = slice_split(records, test="[:10%]", val="[10%:25%]", train="[25%:]", shuffle=1)
+    assert [len(shuffled[split]) for split in SPLITS] == [105, 21, 14]
+    assert ids(shuffled)["test"] != {f"{number:03}" for number in range(14)}
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("[:50%]", "overlap"),
+        ("[-5:]", "not understood"),
+        ("", "not understood"),
+        ("valid[:5]", "not understood"),
+        ("[500:]", "holds none of the 40 images"),
+    ],
+)
+def test_slices_that_make_no_split_are_refused(train: str, message: str) -> None:
+    with pytest.raises(ViewfinderError, match=message):
+        slice_split(labelled((20, 20)), train=train, val="[:10]", test="[30:]")
+
+
+def test_a_pattern_in_the_path_groups_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        f"{name}/video{index // 4}_{index}.png": encode(picture(50 * label + index))
+        for label, name in enumerate(("cat", "dog"))
+        for index in range(40)
+    }
+    split = STRATIFIED | {"group_by": r"/(video\d+)_"}
+    monkeypatch.chdir(make_project(tmp_path, files, split))
+    assert main(["split", "pets"]) == 0
+    for number in range(10):
+        video = [name for name in files if f"/video{number}_" in name]
+        assert len(video) == 8
+        assert len(sides(tmp_path, *video)) == 1
+
+
+def test_a_method_that_divides_a_group_is_stopped_at_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slices = {
+        "_target_": "viewfinder.data.splits.slices.slice_split",
+        "_partial_": True,
+        "train": "[:20]",
+        "val": "[20:30]",
+        "test": "[30:]",
+        "group_by": r"/(\d+)\.png",
+    }
+    monkeypatch.chdir(make_project(tmp_path, pets(), slices))
+    assert main(["split", "pets"]) == 1
+    error = capsys.readouterr().err
+    assert "leaks: 20 groups of images: group in train 'cat/0.png' and val 'dog/0.png'" in error
+    assert "leaks: warn" in error
+    assert not (tmp_path / "data" / "splits").exists()
+    config = tmp_path / "conf" / "dataset" / "pets.yaml"
+    config.write_text(config.read_text() + "  leaks: warn\n")
+    assert main(["split", "pets"]) == 0
+    assert len(members(tmp_path)["train"]) == 20
+    assert len(report(tmp_path)["duplicates"]["on_two_sides"]) == 20
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ({"on_error": "ignore"}, "split.on_error is 'ignore'; expected fail or skip"),
+        ({"leaks": "off"}, "split.leaks is 'off'; expected fail or warn"),
+        ({"group_by": "["}, "split.group_by is '['"),
+        ({"group_by": "nowhere"}, "matches nothing in the path 'cat/0.png'"),
+    ],
+)
+def test_wrong_options_are_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: dict[str, str],
+    named: str,
+) -> None:
+    monkeypatch.chdir(make_project(tmp_path, pets(4), STRATIFIED | option))
+    assert main(["split", "pets"]) == 1
+    assert named in capsys.readouterr().err
