@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from viewfinder.data.archive import Archive
 from viewfinder.data.schema import Split
 
+Content = Callable[[], bytes]
+
 
 @dataclass(frozen=True)
 class Object:
@@ -32,10 +34,13 @@ class MaskFile:
         path: The file's path in the archive.
         values: Class index of each pixel value, 255 for pixels to ignore; None takes the values
             as they are.
+        content: Makes the encoded mask where it is no file of its own; ``path`` then only names
+            it.
     """
 
     path: str
     values: Mapping[int, int] | None = None
+    content: Content | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,8 @@ class Record:
         mask: The image's semantic mask, if the data set has such files.
         group: What must not be divided between splits.
         split: The authors' own split, if there is one.
+        content: Makes the encoded image where it is no file of its own; None reads the file that
+            ``id`` names.
     """
 
     id: str
@@ -61,6 +68,7 @@ class Record:
     mask: MaskFile | None = None
     group: str | None = None
     split: Split | None = None
+    content: Content | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
