@@ -25,6 +25,7 @@ def read_listed_masks(
     classes: Sequence[str],
     lists: Mapping[Split, str],
     strip: str = "",
+    prefix: str = "",
     images: str | None = None,
     masks: str | None = None,
     values: Mapping[int, int] | None = None,
@@ -40,6 +41,7 @@ def read_listed_masks(
         classes: Class names; a mask's values count into them.
         lists: The list file of each of the authors' splits.
         strip: What to take off the front of every path in the lists.
+        prefix: What to put there instead.
         images: The images' path with ``{name}`` in place of the name.
         masks: The masks' path with ``{name}`` in place of the name.
         values: Class index of those pixel values that are not class indices themselves; 255
@@ -59,7 +61,7 @@ def read_listed_masks(
         if images is not None and masks is not None:
             image, mask = (path.replace("{name}", line) for path in (images, masks))
         else:
-            image, mask = _pair(archive, line, strip)
+            image, mask = _pair(archive, line, strip, prefix)
         for path in (image, mask):
             if path not in known:
                 raise ViewfinderError(
@@ -129,14 +131,14 @@ def _meaning(
     return {index: index for index in (*range(len(classes)), IGNORE)} | dict(values)
 
 
-def _pair(archive: Archive, line: str, strip: str) -> tuple[str, str]:
+def _pair(archive: Archive, line: str, strip: str, prefix: str) -> tuple[str, str]:
     paths = line.split()
     if len(paths) != 2:
         raise ViewfinderError(
             f"{archive.path}: a list has the line {line!r}; expected the paths of an image and of "
             "its mask. For lists of names, give the reader `images` and `masks`."
         )
-    image, mask = (path.removeprefix(strip).lstrip("/") for path in paths)
+    image, mask = (prefix + path.removeprefix(strip).lstrip("/") for path in paths)
     return image, mask
 
 

@@ -42,6 +42,14 @@ class MaskFile:
     values: Mapping[int, int] | None = None
     content: Content | None = field(default=None, repr=False, compare=False)
 
+    def read(self, archive: Archive) -> bytes:
+        """Return the encoded mask.
+
+        Raises:
+            ViewfinderError: If the archive has no such file, or it is damaged.
+        """
+        return self.content() if self.content is not None else archive.read(self.path)
+
 
 @dataclass(frozen=True)
 class Record:
@@ -69,6 +77,14 @@ class Record:
     group: str | None = None
     split: Split | None = None
     content: Content | None = field(default=None, repr=False, compare=False)
+
+    def read(self, archive: Archive) -> bytes:
+        """Return the encoded image.
+
+        Raises:
+            ViewfinderError: If the archive has no such file, or it is damaged.
+        """
+        return self.content() if self.content is not None else archive.read(self.id)
 
 
 @dataclass(frozen=True)

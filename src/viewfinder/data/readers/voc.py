@@ -25,7 +25,9 @@ Corners = Literal["inclusive", "edges"]
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
-class _Annotated(NamedTuple):
+class Annotated(NamedTuple):
+    """An image, its XML file, and the split that its authors put it into."""
+
     image: str
     document: str
     split: Split | None
@@ -70,11 +72,11 @@ def read_voc(
         refuse_without_image(archive, documents.keys() - pictures.keys(), annotations)
     refuse_unlisted(archive, pictures, split_of, unlisted)
     annotated = [
-        _Annotated(image, documents[name], split_of[name])
+        Annotated(image, documents[name], split_of[name])
         for name, image in pictures.items()
         if name in split_of
     ]
-    return _read(archive, annotated, classes, corners)
+    return read_annotated(archive, annotated, classes, corners)
 
 
 def read_voc_folders(
@@ -109,10 +111,10 @@ def read_voc_folders(
         where = f"in one of {', '.join(splits.values())}"
         refuse_without_label(archive, strays, where, "Move it, or add its folder to `splits`.")
     annotated = [
-        _Annotated(image, documents[stem], place[0] if (place := found[image]) else None)
+        Annotated(image, documents[stem], place[0] if (place := found[image]) else None)
         for stem, image in pictures.items()
     ]
-    return _read(archive, annotated, classes, corners)
+    return read_annotated(archive, annotated, classes, corners)
 
 
 def _documents(names: Collection[str]) -> list[str]:
@@ -130,12 +132,23 @@ def _by_name(archive: Archive, names: Collection[str], folder: str) -> dict[str,
     return {str(inside(stem, folder)): name for stem, name in stems.items()}
 
 
-def _read(
+def read_annotated(
     archive: Archive,
-    annotated: Sequence[_Annotated],
+    annotated: Sequence[Annotated],
     classes: Sequence[str] | None,
     corners: Corners,
 ) -> Reading:
+    """Read the XML files of some images.
+
+    Args:
+        archive: The data set's archive.
+        annotated: The images.
+        classes: Class names in order; None takes those found, sorted.
+        corners: What the corners of a box are; see ``read_voc``.
+
+    Raises:
+        ViewfinderError: If a class is unknown, or an annotation is not valid.
+    """
     refuse_choice("corners", corners, get_args(Corners))
     roots = {
         item.document: parse_xml(archive.read(item.document), f"{archive.path}: {item.document!r}")
@@ -156,7 +169,7 @@ def _read(
 
 
 def _record(
-    item: _Annotated, root: Element, classes: list[str], corners: Corners, where: str
+    item: Annotated, root: Element, classes: list[str], corners: Corners, where: str
 ) -> Record:
     objects = []
     for number, entry in enumerate(root.iter("object")):

@@ -31,8 +31,7 @@ def encode_mask(
             value that stands for no class.
     """
     name = f"{archive.path}: the mask {mask.path!r}"
-    content = mask.content() if mask.content else archive.read(mask.path)
-    values = decode_indices(content, name)
+    values = decode_indices(mask.read(archive), name)
     height, width = values.shape
     if (width, height) != size:
         raise ViewfinderError(

@@ -52,7 +52,7 @@ def write_split(
 def _row(
     record: Record, archive: Archive, annotations: list[str], classes: Sequence[str]
 ) -> dict[str, Any]:
-    content = record.content() if record.content else archive.read(record.id)
+    content = record.read(archive)
     name = f"{archive.path}: {record.id!r}"
     width, height = _image_size(content, name)
     if record.size is not None and record.size != (width, height):
