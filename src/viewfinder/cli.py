@@ -101,6 +101,14 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
         command.add_argument("name", metavar=what)
+    convert = stages.add_parser(
+        "convert",
+        help="write a data set's splits for another tool",
+        description="Write a data set's boxes and images as COCO, Pascal VOC or YOLO.",
+    )
+    convert.add_argument("name", metavar="DATASET")
+    convert.add_argument("format", metavar="FORMAT", choices=("coco", "voc", "yolo"))
+    convert.add_argument("folder", metavar="FOLDER", help="a new folder")
     stages.add_parser("results", help="show the test metrics of all experiments")
     stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
     return parser

@@ -51,3 +51,18 @@ def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
             "Repair it or take it out of the data set's archive, then run `dvc repro`."
         )
     return np.asarray(image, np.uint8)
+
+
+def decode_mask(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode a mask of a split file to class indices, uint8 [H, W].
+
+    Raises:
+        ViewfinderError: If the bytes are no image that can be decoded.
+    """
+    mask = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ViewfinderError(
+            f"The mask {name!r} ({len(content)} bytes) can't be decoded. "
+            "Run the split stage again: `dvc repro`."
+        )
+    return np.asarray(mask, np.uint8)

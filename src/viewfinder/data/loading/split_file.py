@@ -35,13 +35,15 @@ class SplitFile:
             raise ViewfinderError(
                 f"{path} has schema version {self.info.version}; expected {SCHEMA_VERSION}. {again}"
             )
+        self._columns = frozenset(self.table.column_names)
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def row(self, index: int, columns: list[str]) -> dict[str, Any]:
-        """Return the named columns of one row as Python values."""
-        return {name: self.table.column(name)[index].as_py() for name in columns}
+        """Return those of the named columns that there are, of one row, as Python values."""
+        present = [name for name in columns if name in self._columns]
+        return {name: self.table.column(name)[index].as_py() for name in present}
 
     def digest(self) -> str:
         """Return the SHA-256 of the file's content."""

@@ -14,7 +14,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
-from viewfinder.data.loading.sample import Sample, decode_image
+from viewfinder.data.loading.sample import Sample, decode_image, decode_mask
 from viewfinder.data.loading.split_file import SplitFile
 
 BACKGROUND = "background"
@@ -129,12 +129,19 @@ class Boxes:
 
 
 class SemanticMask:
-    """The class of each pixel, with the background as class 0."""
+    """The class of each pixel.
 
-    columns: ClassVar[list[str]] = ["id", "image", "objects"]
+    The data set's own masks are taken as they are, with its classes; where it has instance masks
+    only, these are painted over each other on a background, which becomes class 0.
+    """
+
+    columns: ClassVar[list[str]] = ["id", "image", "mask", "objects"]
     keeps_boxes: ClassVar[bool] = False
 
     def lacks(self, split: SplitFile) -> str | None:
+        if "mask" in split.table.column_names:
+            without = split.table.column("mask").null_count
+            return f"masks ({without} of {len(split)} images have none)" if without else None
         if "objects" not in split.table.column_names:
             return "masks"
         objects = pc.list_flatten(split.table.column("objects"))
@@ -142,10 +149,14 @@ class SemanticMask:
         return f"masks ({without} of {len(objects)} objects have none)" if without else None
 
     def classes(self, split: SplitFile) -> list[str]:
+        if "mask" in split.table.column_names:
+            return split.info.classes
         return [BACKGROUND, *split.info.classes]
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
         image = _image(row)
+        if "mask" in row:
+            return Sample(image, mask=decode_mask(row["mask"]["bytes"], row["mask"]["path"]))
         mask = np.zeros(image.shape[:2], np.uint8)
         for item in row["objects"]:
             rle = {"size": list(mask.shape), "counts": item["rle"]}

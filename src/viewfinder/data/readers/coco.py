@@ -1,14 +1,18 @@
 """COCO JSON: boxes, polygons and run-length masks, one annotation file a split."""
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
 
 from faster_coco_eval.core import mask as coco_mask
 
 from viewfinder.data.archive import Archive
+from viewfinder.data.readers.boxes import checked_box
+from viewfinder.data.readers.members import inside, is_image, member_names
 from viewfinder.data.readers.record import Object, Reading, Record
+from viewfinder.data.readers.refusals import check_splits, refuse_without_label, some
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -32,6 +36,7 @@ def read_coco(
     Raises:
         ViewfinderError: If an annotation file is not valid, or the files' categories differ.
     """
+    check_splits(annotations, "annotations")
     records: list[Record] = []
     names: list[str] | None = None
     for split, path in annotations.items():
@@ -40,9 +45,10 @@ def read_coco(
         if names is not None and found != names:
             raise ViewfinderError(f"{archive.path}: {path!r} has categories {found}, not {names}.")
         names = found
-        records += _records(document, split, images[split])
-    if names is None:
-        raise ViewfinderError("The COCO reader was given no annotation file.")
+        if split not in images:
+            raise ViewfinderError(f"The reader has no folder of `images` for the split {split!r}.")
+        records += _records(archive, path, document, split, images[split])
+    assert names is not None
     return Reading(names, ["objects"], records)
 
 
@@ -83,17 +89,21 @@ def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     return sorted(document["categories"], key=lambda category: int(category["id"]))
 
 
-def _records(document: Mapping[str, Any], split: Split, folder: str) -> list[Record]:
+def _records(
+    archive: Archive, path: str, document: Mapping[str, Any], split: Split, folder: str
+) -> list[Record]:
+    _check_images(archive, path, document, folder)
     index = {category["id"]: number for number, category in enumerate(_categories(document))}
     objects: defaultdict[int, list[Object]] = defaultdict(list)
     sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
     for annotation in document["annotations"]:
         image_id = annotation["image_id"]
         category = index[annotation["category_id"]]
-        objects[image_id].append(_object(annotation, category, sizes[image_id]))
+        where = f"{archive.path}: annotation {annotation.get('id', '?')} of {path!r}"
+        objects[image_id].append(_object(annotation, category, sizes[image_id], where))
     return [
         Record(
-            id=f"{folder}/{image['file_name']}",
+            id=str(PurePosixPath(folder, image["file_name"])),
             size=(image["width"], image["height"]),
             objects=tuple(objects[image["id"]]),
             split=split,
@@ -102,14 +112,38 @@ def _records(document: Mapping[str, Any], split: Split, folder: str) -> list[Rec
     ]
 
 
-def _object(annotation: Mapping[str, Any], category: int, size: tuple[int, int]) -> Object:
-    left, top, width, height = annotation["bbox"]
+def _check_images(archive: Archive, path: str, document: Mapping[str, Any], folder: str) -> None:
+    """Refuse images that stand twice in a file, or lie in its folder without standing in it."""
+    names = [str(image["file_name"]) for image in document["images"]]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ViewfinderError(
+            f"{archive.path}: {path!r} lists the image {some(twice)} more than once. Expected one "
+            "entry an image: join them."
+        )
+    listed = {str(PurePosixPath(folder, name)) for name in names}
+    there = [name for name in member_names(archive) if is_image(name)]
+    strays = [name for name in there if inside(name, folder) is not None and name not in listed]
+    refuse_without_label(archive, strays, f"of {folder!r} in {path!r}", "List it, or remove it.")
+
+
+def _object(
+    annotation: Mapping[str, Any], category: int, size: tuple[int, int], where: str
+) -> Object:
+    box = annotation["bbox"]
+    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+        raise ViewfinderError(f"{where} has the box {box!r}; expected four numbers. Correct it.")
+    left, top, width, height = box
     return Object(
-        bbox=(left, top, left + width, top + height),
+        bbox=checked_box((left, top, left + width, top + height), where),
         category=category,
         rle=_rle(annotation.get("segmentation"), size),
         crowd=bool(annotation.get("iscrowd", 0)),
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _rle(segmentation: Any, size: tuple[int, int]) -> bytes | None:

@@ -1,37 +1,115 @@
 """One folder a class."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from viewfinder.data.archive import Archive
+from viewfinder.data.readers.members import folder_split, image_names, inside
 from viewfinder.data.readers.record import Reading, Record
+from viewfinder.data.readers.refusals import (
+    check_splits,
+    refuse_classes,
+    refuse_without_image,
+    refuse_without_label,
+    some,
+)
+from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _ORDER_PREFIX = re.compile(r"^\d+_(?=\D)")
 
 
-def read_class_folders(archive: Archive) -> Reading:
+def read_class_folders(
+    archive: Archive,
+    *,
+    root: str | None = None,
+    splits: Mapping[Split, str] | None = None,
+    images: str | Sequence[str] = "*",
+    classes: Mapping[str, str] | Sequence[str] | None = None,
+) -> Reading:
     """Read images that lie in folders named after their class.
 
-    The classes stand in the order of the folders' names; a leading number that only orders them,
-    as in ``3_three``, is left out of the class name.
+    The classes stand in the order of the folders' names unless ``classes`` says otherwise; a
+    leading number that only orders them, as in ``3_three``, is left out of the class name.
+
+    Args:
+        archive: The data set's archive.
+        root: The folder that holds the class folders; images may lie deeper in these. None takes
+            the folder of each image as its class.
+        splits: The folder of each of the authors' splits, which holds the class folders; in place
+            of ``root``.
+        images: Shell patterns of the images to take; ``*`` goes through folders too.
+        classes: The class folders in order, or each with the name of its class.
 
     Raises:
-        ViewfinderError: If fewer than two folders hold images.
+        ViewfinderError: If an image lies in no class folder, fewer than two of them hold images,
+            two have the same name, or one is not among ``classes``.
     """
-    images = [
-        path
-        for path in map(PurePosixPath, archive.names())
-        if path.suffix.lower() in IMAGE_SUFFIXES
+    if splits is not None:
+        check_splits(splits, "splits")
+    places = {image: _place(image, root, splits) for image in image_names(archive, images)}
+    strays = [image for image, (_, folder) in places.items() if folder is None]
+    refuse_without_label(
+        archive,
+        strays,
+        f"in a class folder {_where(root, splits)}",
+        "Move it, or leave it out with the reader's `images`.",
+    )
+    folders = sorted({str(folder) for _, folder in places.values()})
+    names = _names(archive, folders, classes)
+    label_of = {folder: label for label, folder in enumerate(names)}
+    records = [
+        Record(id=image, label=label_of[str(folder)], split=split)
+        for image, (split, folder) in places.items()
     ]
-    folders = sorted({path.parent for path in images})
+    return Reading(list(names.values()), ["label"], records)
+
+
+def _place(
+    image: str, root: str | None, splits: Mapping[Split, str] | None
+) -> tuple[Split | None, str | None]:
+    """Return the split that an image is in and its class folder, None where there is none."""
+    if root is None and splits is None:
+        parent = str(PurePosixPath(image).parent)
+        return None, None if parent == "." else parent
+    if splits:
+        split, rest = folder_split(image, splits) or (None, None)
+    else:
+        split, rest = None, inside(image, root or "")
+    parts = PurePosixPath(rest).parts if rest is not None else ()
+    return split, parts[0] if len(parts) > 1 else None
+
+
+def _where(root: str | None, splits: Mapping[Split, str] | None) -> str:
+    if splits:
+        return f"of {', '.join(splits.values())}"
+    return f"of {root!r}" if root else "of its own"
+
+
+def _names(
+    archive: Archive,
+    folders: Sequence[str],
+    classes: Mapping[str, str] | Sequence[str] | None,
+) -> dict[str, str]:
+    """Return the class name of each folder, in the order of the classes."""
     if len(folders) < 2:
         raise ViewfinderError(
             f"{archive.path} has {len(folders)} folders with images; "
             "expected one folder for each of two or more classes."
         )
-    label_of = {folder: label for label, folder in enumerate(folders)}
-    classes = [_ORDER_PREFIX.sub("", folder.name) for folder in folders]
-    records = [Record(id=str(path), label=label_of[path.parent]) for path in images]
-    return Reading(classes, ["label"], records)
+    if classes is not None:
+        named = dict(classes) if isinstance(classes, Mapping) else {name: name for name in classes}
+        by_name = {PurePosixPath(folder).name: folder for folder in folders}
+        refuse_classes(archive, by_name, list(named), "a folder's name")
+        refuse_without_image(archive, named.keys() - by_name.keys(), "the reader's `classes`")
+        names = {by_name[folder]: name for folder, name in named.items()}
+    else:
+        names = {folder: _ORDER_PREFIX.sub("", PurePosixPath(folder).name) for folder in folders}
+    if len(set(names.values())) < len(folders):
+        raise ViewfinderError(
+            f"{archive.path}: several of the class folders {some(folders, 12)} have the same name. "
+            "Expected one folder a class: tell the reader their common folder with `root`, the "
+            "folders of the splits with `splits`, or which images to take with `images`."
+        )
+    return names

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from viewfinder.data.archive import Archive
 from viewfinder.data.schema import Split
 
+Content = Callable[[], bytes]
+
 
 @dataclass(frozen=True)
 class Object:
@@ -32,10 +34,21 @@ class MaskFile:
         path: The file's path in the archive.
         values: Class index of each pixel value, 255 for pixels to ignore; None takes the values
             as they are.
+        content: Makes the encoded mask where it is no file of its own; ``path`` then only names
+            it.
     """
 
     path: str
     values: Mapping[int, int] | None = None
+    content: Content | None = field(default=None, repr=False, compare=False)
+
+    def read(self, archive: Archive) -> bytes:
+        """Return the encoded mask.
+
+        Raises:
+            ViewfinderError: If the archive has no such file, or it is damaged.
+        """
+        return self.content() if self.content is not None else archive.read(self.path)
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,8 @@ class Record:
         fingerprint: Hash of the decoded pixels, once the image was looked at: exact duplicates
             share it.
         cluster: What near duplicates share, once they were searched.
+        content: Makes the encoded image where it is no file of its own; None reads the file that
+            ``id`` names.
     """
 
     id: str
@@ -66,11 +81,20 @@ class Record:
     split: Split | None = None
     fingerprint: str | None = None
     cluster: str | None = None
+    content: Content | None = field(default=None, repr=False, compare=False)
 
     def classes(self) -> frozenset[int]:
         """Return the classes that its label, labels or objects name."""
         named = {item.category for item in self.objects or ()} | set(self.labels or ())
         return frozenset(named if self.label is None else named | {self.label})
+
+    def read(self, archive: Archive) -> bytes:
+        """Return the encoded image.
+
+        Raises:
+            ViewfinderError: If the archive has no such file, or it is damaged.
+        """
+        return self.content() if self.content is not None else archive.read(self.id)
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _chunks(records: Iterable[Record], archive: Archive) -> Iterator[_Chunk]:
     for record in records:
         content: bytes | str
         try:
-            content = archive.read(record.id)
+            content = record.read(archive)
         except ViewfinderError as error:
             content = str(error).removesuffix(".")
         if record.id in names:

@@ -13,6 +13,7 @@ from rich.progress import track
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SplitInfo, split_schema
+from viewfinder.data.splits.mask import encode_mask
 from viewfinder.errors import ViewfinderError
 
 _ROWS_PER_BATCH = 256
@@ -36,19 +37,22 @@ def write_split(
         info: Class names and origin.
 
     Raises:
-        ViewfinderError: If an image can't be read, or is not as large as its annotations say.
+        ViewfinderError: If an image or mask can't be read, or is not as large as its annotations
+            say, or a mask holds a class that there is not.
     """
     schema = split_schema(annotations, info)
     starts = range(0, len(records), _ROWS_PER_BATCH)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
         for start in track(starts, description=f"{info.dataset}/{info.split}", transient=True):
             chunk = records[start : start + _ROWS_PER_BATCH]
-            rows = [_row(record, archive, annotations) for record in chunk]
+            rows = [_row(record, archive, annotations, info.classes) for record in chunk]
             stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
 
 
-def _row(record: Record, archive: Archive, annotations: list[str]) -> dict[str, Any]:
-    content = archive.read(record.id)
+def _row(
+    record: Record, archive: Archive, annotations: list[str], classes: Sequence[str]
+) -> dict[str, Any]:
+    content = record.read(archive)
     name = f"{archive.path}: {record.id!r}"
     seen = record.size if record.fingerprint is not None else None
     width, height = seen or _image_size(content, name)
@@ -70,6 +74,9 @@ def _row(record: Record, archive: Archive, annotations: list[str]) -> dict[str, 
         row["labels"] = record.labels
     if "objects" in annotations:
         row["objects"] = [asdict(item) for item in record.objects or ()]
+    if "mask" in annotations and record.mask is not None:
+        mask = encode_mask(record.mask, archive, classes, (width, height))
+        row["mask"] = {"bytes": mask, "path": record.mask.path}
     return row
 
 

@@ -1,0 +1,31 @@
+"""How large an image is shown, from its header alone."""
+
+import io
+
+from PIL import ExifTags, Image
+
+from viewfinder.errors import ViewfinderError
+
+_SIDEWAYS = frozenset({5, 6, 7, 8})
+
+
+def image_size(content: bytes, name: str) -> tuple[int, int]:
+    """Return width and height as a viewer shows the image, after its EXIF orientation.
+
+    Args:
+        content: The encoded image; its pixels are not decoded.
+        name: What to call it in a message.
+
+    Raises:
+        ViewfinderError: If it is no image.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ViewfinderError(
+            f"{name} is not a readable image ({len(content)} bytes): {error}. "
+            "Repair the file or take it out of the archive."
+        ) from error
+    return (height, width) if orientation in _SIDEWAYS else (width, height)

@@ -1,0 +1,148 @@
+"""CIFAR's Python batches: pickles, opened without running what is in them."""
+
+import codecs
+import io
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.data.archive import Archive
+from viewfinder.data.readers.png import encode_png
+from viewfinder.data.readers.record import Reading, Record
+from viewfinder.data.readers.refusals import check_splits, refuse_classes
+from viewfinder.data.schema import Split
+from viewfinder.errors import ViewfinderError
+
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE
+
+
+def read_cifar(
+    archive: Archive,
+    *,
+    batches: Mapping[Split, Sequence[str]],
+    meta: str,
+    labels: str = "labels",
+    names: str = "label_names",
+) -> Reading:
+    """Read CIFAR-10 or, with ``fine_labels`` and ``fine_label_names``, CIFAR-100.
+
+    The images become PNG files named after their batch and position.
+
+    Args:
+        archive: The data set's archive.
+        batches: The pickled batches of each split.
+        meta: The pickle with the class names.
+        labels: The batches' key for the labels.
+        names: The key in ``meta`` for the class names.
+
+    Raises:
+        ViewfinderError: If a pickle holds anything but arrays, lists and text, or is not a batch.
+    """
+    check_splits(batches, "batches")
+    classes = [
+        str(name) for name in _entry(_load(archive, meta), names, f"{archive.path}: {meta!r}")
+    ]
+    refuse_classes(archive, [], classes, meta)
+    records: list[Record] = []
+    for split, paths in batches.items():
+        for path in paths:
+            pixels, numbers = _batch(archive, path, labels, len(classes))
+            records += [
+                Record(
+                    id=f"{path}/{position:05d}.png",
+                    label=label,
+                    split=split,
+                    content=partial(_encode, pixels[position]),
+                )
+                for position, label in enumerate(numbers)
+            ]
+    return Reading(classes, ["label"], records)
+
+
+def _batch(
+    archive: Archive, path: str, key: str, classes: int
+) -> tuple[NDArray[np.uint8], list[int]]:
+    where = f"{archive.path}: {path!r}"
+    document = _load(archive, path)
+    pixels, labels = _entry(document, "data", where), _entry(document, key, where)
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2:
+        raise ViewfinderError(f"{where} holds no array of bytes under 'data'. Fetch it again.")
+    if pixels.shape != (len(labels), _PIXELS):
+        raise ViewfinderError(
+            f"{where} has data of shape {pixels.shape} for {len(labels)} labels; expected "
+            f"({len(labels)}, {_PIXELS}). Fetch it again."
+        )
+    wrong = [item for item in labels if not isinstance(item, int) or not 0 <= item < classes]
+    if wrong:
+        raise ViewfinderError(
+            f"{where} has the label {wrong[0]!r}; expected a number from 0 to {classes - 1}. "
+            "Correct the reader's `labels` and `names`."
+        )
+    return pixels, list(labels)
+
+
+def _encode(planes: NDArray[np.uint8]) -> bytes:
+    """Encode one row of a batch: the red plane, the green and the blue."""
+    return encode_png(np.ascontiguousarray(planes.reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)))
+
+
+def _entry(document: Mapping[Any, Any], key: str, where: str) -> Any:
+    if key not in document:
+        raise ViewfinderError(
+            f"{where} has no {key!r}; it has {', '.join(map(repr, document))}. "
+            "Correct the reader's options."
+        )
+    return document[key]
+
+
+def _load(archive: Archive, path: str) -> dict[Any, Any]:
+    try:
+        # The authors pickled with Python 2, whose text was Latin-1 to Python 3's pickle.
+        document = _ArrayUnpickler(io.BytesIO(archive.read(path)), encoding="latin1").load()
+    except ViewfinderError:
+        raise
+    except Exception as error:  # a damaged pickle can raise anything
+        raise ViewfinderError(
+            f"{archive.path}: {path!r} is not a pickled batch that can be opened safely: {error}. "
+            "Fetch it again from its authors."
+        ) from error
+    if not isinstance(document, dict):
+        raise ViewfinderError(f"{archive.path}: {path!r} holds no dictionary. Fetch it again.")
+    return document
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    if encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+    return codecs.encode(text, "latin1")
+
+
+def _empty_array(kind: type, shape: Sequence[int], code: object) -> NDArray[Any]:
+    """Make what numpy's pickles begin with; its content comes after it."""
+    if kind is not np.ndarray or tuple(shape) != (0,):
+        raise pickle.UnpicklingError("it begins an array that numpy would not have written")
+    return np.ndarray((0,), np.int8)
+
+
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _empty_array,
+    ("numpy._core.multiarray", "_reconstruct"): _empty_array,
+    ("_codecs", "encode"): _latin1,
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Opens numpy arrays in plain containers, and refuses to look up anything else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _ALLOWED[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None

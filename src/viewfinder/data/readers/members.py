@@ -1,0 +1,126 @@
+"""Which files of an archive are images, and how to find one."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from viewfinder.data.archive import Archive
+from viewfinder.data.readers.refusals import some
+from viewfinder.data.schema import Split
+from viewfinder.errors import ViewfinderError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+
+def member_names(archive: Archive) -> list[str]:
+    """Return the names of an archive's files, without what file managers leave there.
+
+    Raises:
+        ViewfinderError: If two files have the same name.
+    """
+    names = [name for name in archive.names() if not _is_clutter(name)]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ViewfinderError(
+            f"{archive.path} holds {some(twice)} more than once. "
+            "Expected unique names: remove or rename the copies."
+        )
+    return names
+
+
+def _is_clutter(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in {".DS_Store"}
+
+
+def is_image(name: str) -> bool:
+    """Tell whether a name's extension, in either case, is that of an image."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def image_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[str]:
+    """Return the names of an archive's images that match one of the patterns.
+
+    Args:
+        archive: The data set's archive.
+        patterns: Shell patterns for the whole path; ``*`` goes through folders too.
+
+    Raises:
+        ViewfinderError: If no image matches, or two files have the same name.
+    """
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    images = [name for name in member_names(archive) if is_image(name)]
+    matching = [name for name in images if any(fnmatchcase(name, item) for item in wanted)]
+    if not matching:
+        raise ViewfinderError(
+            f"{archive.path} holds {len(images)} images, none of which matches "
+            f"{', '.join(map(repr, wanted))}. Expected at least one: correct the pattern."
+        )
+    return matching
+
+
+def inside(name: str, folder: str) -> str | None:
+    """Return a path relative to a folder, or None if it lies elsewhere; "" is the whole archive."""
+    folder = folder.strip("/")
+    if not folder:
+        return name
+    return name.removeprefix(f"{folder}/") if name.startswith(f"{folder}/") else None
+
+
+def by_stem(archive: Archive, names: Iterable[str]) -> dict[str, str]:
+    """Index files by their path without its extension.
+
+    Raises:
+        ViewfinderError: If two files differ in their extension only.
+    """
+    index: dict[str, str] = {}
+    for name in names:
+        other = index.setdefault(str(PurePosixPath(name).with_suffix("")), name)
+        if other != name:
+            raise ViewfinderError(
+                f"{archive.path}: {other!r} and {name!r} differ in their extension only, so their "
+                "annotation can't be told apart. Rename one of them."
+            )
+    return index
+
+
+def folder_split(name: str, folders: Mapping[Split, str]) -> tuple[Split, str] | None:
+    """Return which split's folder a file lies in, and its path there."""
+    for split, folder in folders.items():
+        rest = inside(name, folder)
+        if rest is not None:
+            return split, rest
+    return None
+
+
+def read_text(archive: Archive, name: str) -> str:
+    """Return a text file's content.
+
+    Raises:
+        ViewfinderError: If there is no such file, or it is not UTF-8.
+    """
+    try:
+        return archive.read(name).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ViewfinderError(
+            f"{archive.path}: {name!r} is not UTF-8 text: {error}. Convert it."
+        ) from error
+
+
+def read_list(archive: Archive, name: str) -> list[str]:
+    """Return the lines of a list file that are not empty.
+
+    Raises:
+        ViewfinderError: If there is no such file, it is empty, or a line stands in it twice.
+    """
+    lines = [line.strip() for line in read_text(archive, name).splitlines() if line.strip()]
+    if not lines:
+        raise ViewfinderError(f"{archive.path}: the list {name!r} is empty; expected image names.")
+    twice = [line for line, count in Counter(lines).items() if count > 1]
+    if twice:
+        raise ViewfinderError(
+            f"{archive.path}: the list {name!r} names {some(twice)} more than once. "
+            "Expected each image once: remove the copies."
+        )
+    return lines

@@ -1,0 +1,203 @@
+"""Pascal VOC: one XML file of boxes an image."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Literal, NamedTuple, get_args
+from xml.etree.ElementTree import Element
+
+from viewfinder.data.archive import Archive
+from viewfinder.data.readers.boxes import checked_box
+from viewfinder.data.readers.members import by_stem, folder_split, image_names, inside, member_names
+from viewfinder.data.readers.record import Object, Reading, Record
+from viewfinder.data.readers.refusals import (
+    check_splits,
+    refuse_choice,
+    refuse_classes,
+    refuse_without_image,
+    refuse_without_label,
+)
+from viewfinder.data.readers.split_lists import Unlisted, read_split_lists, refuse_unlisted
+from viewfinder.data.readers.xml import parse_xml
+from viewfinder.data.schema import Split
+from viewfinder.errors import ViewfinderError
+
+Corners = Literal["inclusive", "edges"]
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+class Annotated(NamedTuple):
+    """An image, its XML file, and the split that its authors put it into."""
+
+    image: str
+    document: str
+    split: Split | None
+
+
+def read_voc(
+    archive: Archive,
+    *,
+    sets: Mapping[Split, str],
+    images: str = "JPEGImages",
+    annotations: str = "Annotations",
+    classes: Sequence[str] | None = None,
+    corners: Corners = "inclusive",
+    unlisted: Unlisted = "refuse",
+) -> Reading:
+    """Read Pascal VOC annotations. Objects marked ``difficult`` are kept like the others.
+
+    Args:
+        archive: The data set's archive.
+        sets: The file of each of the authors' splits that lists its images by name, without
+            extension, as in ``ImageSets/Main``.
+        images: The folder of the images.
+        annotations: The folder of the XML files, each with the name of its image.
+        classes: Class names in order; None takes those found, sorted.
+        corners: What the corners of a box are. ``inclusive`` is the VOC standard: the first and
+            last pixel, counted from 1, so left and top become one less. ``edges``: the box's
+            edges, counted from 0, as LabelImg writes them.
+        unlisted: Whether images and annotations that no list names are refused or left out.
+
+    Raises:
+        ViewfinderError: If an image has no annotation or the other way round, a class is unknown,
+            or an annotation is not valid.
+    """
+    names = member_names(archive)
+    pictures = _by_name(archive, image_names(archive), images)
+    documents = _by_name(archive, _documents(names), annotations)
+    split_of = read_split_lists(archive, sets)
+    refuse_without_image(archive, split_of.keys() - pictures.keys(), "a list of `sets`")
+    missing = [pictures[name] for name in split_of if name not in documents]
+    refuse_without_label(archive, missing, f"to have an XML file in {annotations!r}", "Add it.")
+    if unlisted == "refuse":
+        refuse_without_image(archive, documents.keys() - pictures.keys(), annotations)
+    refuse_unlisted(archive, pictures, split_of, unlisted)
+    annotated = [
+        Annotated(image, documents[name], split_of[name])
+        for name, image in pictures.items()
+        if name in split_of
+    ]
+    return read_annotated(archive, annotated, classes, corners)
+
+
+def read_voc_folders(
+    archive: Archive,
+    *,
+    splits: Mapping[Split, str] | None = None,
+    classes: Sequence[str] | None = None,
+    corners: Corners = "inclusive",
+) -> Reading:
+    """Read images that each have a Pascal VOC file of the same name beside them.
+
+    Args:
+        archive: The data set's archive.
+        splits: The folder of each of the authors' splits, if there are such.
+        classes: Class names in order; None takes those found, sorted.
+        corners: What the corners of a box are; see ``read_voc``.
+
+    Raises:
+        ViewfinderError: If an image has no annotation or the other way round, a class is unknown,
+            or an annotation is not valid.
+    """
+    if splits is not None:
+        check_splits(splits, "splits")
+    pictures = by_stem(archive, image_names(archive))
+    documents = by_stem(archive, _documents(member_names(archive)))
+    missing = [image for stem, image in pictures.items() if stem not in documents]
+    refuse_without_label(archive, missing, "to have an XML file beside it", "Add it.")
+    refuse_without_image(archive, documents.keys() - pictures.keys(), "an XML file")
+    found = {image: folder_split(image, splits or {}) for image in pictures.values()}
+    if splits is not None:
+        strays = [image for image, place in found.items() if place is None]
+        where = f"in one of {', '.join(splits.values())}"
+        refuse_without_label(archive, strays, where, "Move it, or add its folder to `splits`.")
+    annotated = [
+        Annotated(image, documents[stem], place[0] if (place := found[image]) else None)
+        for stem, image in pictures.items()
+    ]
+    return read_annotated(archive, annotated, classes, corners)
+
+
+def _documents(names: Collection[str]) -> list[str]:
+    return [name for name in names if PurePosixPath(name).suffix.lower() == ".xml"]
+
+
+def _by_name(archive: Archive, names: Collection[str], folder: str) -> dict[str, str]:
+    """Index the files of a folder by their name there, without extension."""
+    stems = by_stem(archive, (name for name in names if inside(name, folder) is not None))
+    if not stems:
+        raise ViewfinderError(
+            f"{archive.path} has no such files in {folder!r}. Expected Pascal VOC's folders: "
+            "correct the reader's `images` and `annotations`."
+        )
+    return {str(inside(stem, folder)): name for stem, name in stems.items()}
+
+
+def read_annotated(
+    archive: Archive,
+    annotated: Sequence[Annotated],
+    classes: Sequence[str] | None,
+    corners: Corners,
+) -> Reading:
+    """Read the XML files of some images.
+
+    Args:
+        archive: The data set's archive.
+        annotated: The images.
+        classes: Class names in order; None takes those found, sorted.
+        corners: What the corners of a box are; see ``read_voc``.
+
+    Raises:
+        ViewfinderError: If a class is unknown, or an annotation is not valid.
+    """
+    refuse_choice("corners", corners, get_args(Corners))
+    roots = {
+        item.document: parse_xml(archive.read(item.document), f"{archive.path}: {item.document!r}")
+        for item in annotated
+    }
+    found = {
+        _text(entry, "name", f"{archive.path}: {document!r}")
+        for document, root in roots.items()
+        for entry in root.iter("object")
+    }
+    names = list(classes) if classes else sorted(found)
+    refuse_classes(archive, found, names, "an XML file")
+    records = [
+        _record(item, roots[item.document], names, corners, f"{archive.path}: {item.document!r}")
+        for item in annotated
+    ]
+    return Reading(names, ["objects"], records)
+
+
+def _record(
+    item: Annotated, root: Element, classes: list[str], corners: Corners, where: str
+) -> Record:
+    objects = []
+    for number, entry in enumerate(root.iter("object")):
+        place = f"{where}: object {number}"
+        sides = [_text(entry, f"bndbox/{side}", place) for side in _SIDES]
+        objects.append(
+            Object(_box(sides, corners, place), classes.index(_text(entry, "name", place)))
+        )
+    size = tuple(_text(root, f"size/{side}", where) for side in ("width", "height"))
+    if not all(side.isdecimal() for side in size):
+        raise ViewfinderError(f"{where} has the size {size}; expected whole pixels. Correct it.")
+    width, height = map(int, size)
+    # Some tools write 0 x 0 for a size that they did not know.
+    known = (width, height) if width and height else None
+    return Record(item.image, size=known, objects=tuple(objects), split=item.split)
+
+
+def _box(sides: Sequence[str], corners: Corners, where: str) -> tuple[float, float, float, float]:
+    shift = 1 if corners == "inclusive" else 0
+    try:
+        left, top = (float(side) - shift for side in sides[:2])
+    except ValueError:
+        return checked_box(sides, where)
+    return checked_box([left, top, *sides[2:]], where)
+
+
+def _text(element: Element, path: str, where: str) -> str:
+    text = (element.findtext(path) or "").strip()
+    if not text:
+        raise ViewfinderError(f"{where} lacks <{path}>. Complete the annotation.")
+    return text

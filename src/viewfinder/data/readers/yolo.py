@@ -1,0 +1,200 @@
+"""YOLO: one text file of boxes or polygons an image, and a data.yaml."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Literal, get_args
+
+import numpy as np
+import yaml
+from faster_coco_eval.core import mask as coco_mask
+
+from viewfinder.data.archive import Archive
+from viewfinder.data.image_size import image_size
+from viewfinder.data.readers.boxes import checked_box
+from viewfinder.data.readers.members import (
+    by_stem,
+    image_names,
+    inside,
+    member_names,
+    read_list,
+    read_text,
+)
+from viewfinder.data.readers.record import Object, Reading, Record
+from viewfinder.data.readers.refusals import (
+    refuse_choice,
+    refuse_classes,
+    refuse_without_image,
+    refuse_without_label,
+    some,
+)
+from viewfinder.data.schema import SPLITS, Split
+from viewfinder.errors import ViewfinderError
+
+Unlabelled = Literal["refuse", "background"]
+
+
+def read_yolo(
+    archive: Archive, *, data: str = "data.yaml", unlabelled: Unlabelled = "refuse"
+) -> Reading:
+    """Read YOLO annotations: boxes, or polygons, which become masks.
+
+    An image ``…/images/<name>.jpg`` has its objects in ``…/labels/<name>.txt``, one a line: the
+    class number, then centre, width and height, or the corners of a polygon, all as shares of the
+    image's width and height.
+
+    Args:
+        archive: The data set's archive.
+        data: The file that names the classes and the splits' image folders or lists.
+        unlabelled: Whether an image without a text file is refused or shows background only. An
+            empty text file always says the latter.
+
+    Raises:
+        ViewfinderError: If ``data`` or an annotation is not valid, or a text file has no image.
+    """
+    refuse_choice("unlabelled", unlabelled, get_args(Unlabelled))
+    names = member_names(archive)
+    document = _document(archive, data)
+    classes = _classes(archive, data, document)
+    split_of = _images(archive, data, document)
+    documents = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
+    label_of = {image: _label_path(image) for image in split_of}
+    missing = [image for image, path in label_of.items() if path not in documents]
+    if unlabelled == "refuse":
+        refuse_without_label(
+            archive,
+            missing,
+            "to have a text file in `labels`",
+            "Add it, empty for background, or set the reader's `unlabelled: background`.",
+        )
+    folders = {str(PurePosixPath(path).parent) for path in label_of.values()}
+    orphans = {path for path in documents if str(PurePosixPath(path).parent) in folders}
+    refuse_without_image(archive, sorted(orphans - set(label_of.values())), "a folder of labels")
+    lines = {
+        image: _lines(archive, path) if path in documents else []
+        for image, path in label_of.items()
+    }
+    records = [
+        _record(archive, image, split, label_of[image], lines[image], len(classes))
+        for image, split in split_of.items()
+    ]
+    return Reading(classes, ["objects"], records)
+
+
+def _document(archive: Archive, path: str) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(read_text(archive, path))
+    except yaml.YAMLError as error:
+        raise ViewfinderError(f"{archive.path}: {path!r} is not valid YAML: {error}.") from error
+    if not isinstance(document, dict) or not document.get("names"):
+        raise ViewfinderError(
+            f"{archive.path}: {path!r} has no class `names`. Expected YOLO's data.yaml: correct it."
+        )
+    return document
+
+
+def _classes(archive: Archive, path: str, document: Mapping[str, Any]) -> list[str]:
+    names = document["names"]
+    if isinstance(names, Mapping):
+        if sorted(names) != list(range(len(names))):
+            raise ViewfinderError(
+                f"{archive.path}: {path!r} numbers its classes {some(sorted(names, key=str))}; "
+                f"expected 0 to {len(names) - 1}. Correct `names`."
+            )
+        names = [names[number] for number in range(len(names))]
+    classes = [str(name) for name in names]
+    refuse_classes(archive, [], classes, path)
+    return classes
+
+
+def _images(archive: Archive, path: str, document: Mapping[str, Any]) -> dict[str, Split]:
+    """Return the split of each image that data.yaml's folders and lists name."""
+    found = image_names(archive)
+    by_stem(archive, found)  # two images with one text file
+    base = PurePosixPath(path).parent / str(document.get("path") or "")
+    split_of: dict[str, Split] = {}
+    for split in SPLITS:
+        entries = document.get(split) or []
+        for entry in [entries] if isinstance(entries, str) else entries:
+            place = _resolve(base, str(entry))
+            if place.endswith(".txt"):
+                images = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
+                refuse_without_image(archive, sorted(set(images) - set(found)), place)
+            else:
+                images = [name for name in found if inside(name, place) is not None]
+            shared = [name for name in images if name in split_of]
+            if shared or not images:
+                problem = f"shares {some(shared)} with another" if shared else "has no images"
+                raise ViewfinderError(
+                    f"{archive.path}: {split} of {path!r}, {place!r}, {problem}. "
+                    "Correct its folders."
+                )
+            split_of |= dict.fromkeys(images, split)
+    if not split_of:
+        raise ViewfinderError(f"{archive.path}: {path!r} names no train, val or test folder.")
+    return split_of
+
+
+def _resolve(base: PurePosixPath, entry: str) -> str:
+    """Join a path of data.yaml; what leads out of the archive (Roboflow's ``../``) is left off."""
+    parts: list[str] = []
+    for part in (base / entry).parts:
+        if part == "..":
+            del parts[-1:]
+        elif part not in (".", "/"):
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _label_path(image: str) -> str:
+    """Return where an image's annotation lies: the last folder ``images`` becomes ``labels``."""
+    parts = list(PurePosixPath(image).with_suffix(".txt").parts)
+    for position in range(len(parts) - 2, -1, -1):
+        if parts[position] == "images":
+            parts[position] = "labels"
+            break
+    return "/".join(parts)
+
+
+def _lines(archive: Archive, path: str) -> list[list[str]]:
+    return [line.split() for line in read_text(archive, path).splitlines() if line.strip()]
+
+
+def _record(
+    archive: Archive,
+    image: str,
+    split: Split,
+    path: str,
+    lines: Sequence[Sequence[str]],
+    classes: int,
+) -> Record:
+    size = image_size(archive.read(image), f"{archive.path}: {image!r}")
+    objects = tuple(
+        _object(line, size, classes, f"{archive.path}: object {number} of {path!r}")
+        for number, line in enumerate(lines)
+    )
+    return Record(image, size=size, objects=objects, split=split)
+
+
+def _object(line: Sequence[str], size: tuple[int, int], classes: int, where: str) -> Object:
+    if not line[0].isdecimal() or int(line[0]) >= classes:
+        raise ViewfinderError(
+            f"{where} has the class {line[0]!r}; expected 0 to {classes - 1}. Correct it."
+        )
+    try:
+        values = [float(word) for word in line[1:]]
+    except ValueError:
+        values = []
+    if not np.isfinite(values).all() or (len(values) != 4 and (len(values) < 6 or len(values) % 2)):
+        raise ViewfinderError(
+            f"{where} reads {' '.join(line)!r}; expected a class, then four numbers for a box or "
+            "six and more for a polygon. Correct it."
+        )
+    category, (width, height) = int(line[0]), size
+    if len(values) == 4:
+        x, y, w, h = values
+        corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width)
+        return Object(checked_box((*corners, (y + h / 2) * height), where), category)
+    points = np.array(values).reshape(-1, 2) * (width, height)
+    box = checked_box([*points.min(axis=0), *points.max(axis=0)], where)
+    rle = coco_mask.merge(coco_mask.frPyObjects([points.ravel().tolist()], height, width))
+    return Object(box, category, rle=bytes(rle["counts"]))

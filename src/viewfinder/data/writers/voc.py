@@ -1,0 +1,76 @@
+"""Pascal VOC: ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/<split>.txt``."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.readers.record import Object
+from viewfinder.data.schema import Split
+from viewfinder.data.writers.losses import describe_losses
+from viewfinder.data.writers.pictures import Picture, pictures, write_picture
+
+
+def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
+    """Write the boxes of splits as Pascal VOC, whose corners are pixels counted from 1.
+
+    A corner between pixels is written with its fraction. An image's name starts with its split,
+    since all lie in one folder.
+
+    Args:
+        folder: An empty folder to write into.
+        splits: The split files of a data set with boxes.
+
+    Returns:
+        What the format can't hold, in words: crowds, which are left out, and masks.
+
+    Raises:
+        ViewfinderError: If the data set has no boxes.
+    """
+    lists: dict[Split, list[str]] = {split: [] for split in splits}
+    classes = next(iter(splits.values())).info.classes
+    crowds = masks = 0
+    for picture in pictures(splits, "to VOC"):
+        place = PurePosixPath(picture.split) / picture.name
+        name = str(place.with_suffix(""))
+        lists[picture.split].append(name)
+        write_picture(folder, picture, "JPEGImages" / place)
+        kept = [item for item in picture.objects if not item.crowd]
+        crowds += len(picture.objects) - len(kept)
+        masks += sum(item.rle is not None for item in kept)
+        target = folder / "Annotations" / place.with_suffix(".xml")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tree = ElementTree.ElementTree(_document(picture, kept, classes))
+        ElementTree.indent(tree)
+        tree.write(target, encoding="utf-8", xml_declaration=True)
+    main = folder / "ImageSets" / "Main"
+    main.mkdir(parents=True)
+    for split, names in lists.items():
+        (main / f"{split}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
+    return describe_losses(crowds=crowds, masks=masks)
+
+
+def _document(picture: Picture, objects: list[Object], classes: list[str]) -> ElementTree.Element:
+    root = ElementTree.Element("annotation")
+    _add(root, folder="JPEGImages", filename=picture.name)
+    width, height = picture.size
+    _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
+    _add(root, segmented=0)
+    for item in objects:
+        entry = ElementTree.SubElement(root, "object")
+        _add(entry, name=classes[item.category], difficult=0)
+        left, top, right, bottom = map(_pixels, item.bbox, (1, 1, 0, 0))
+        box = ElementTree.SubElement(entry, "bndbox")
+        _add(box, xmin=left, ymin=top, xmax=right, ymax=bottom)
+    return root
+
+
+def _pixels(edge: float, shift: int) -> str:
+    """Return an edge as a pixel counted from 1, whole where it can be."""
+    value = edge + shift
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def _add(parent: ElementTree.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ElementTree.SubElement(parent, tag).text = str(text)
