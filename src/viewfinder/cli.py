@@ -101,6 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
         command.add_argument("name", metavar=what)
+    add = stages.add_parser(
+        "add",
+        help="bring a data set of your own",
+        description="Look at a folder, an archive or an address, say what was found, and add the "
+        "data set with an experiment to conf/dataset/ and params.yaml.",
+    )
+    add.add_argument("name", metavar="NAME", help="what to call the data set")
+    add.add_argument("source", metavar="PATH_OR_URL", help="a folder, an archive or an address")
+    add.add_argument(
+        "--task",
+        choices=("classification", "localization", "detection", "segmentation"),
+        help="the experiment's task, if the data set can serve several",
+    )
     convert = stages.add_parser(
         "convert",
         help="write a data set's splits for another tool",
