@@ -1,5 +1,6 @@
 """Files from a server, a mirror or this machine: whole, checked, or refused in one line."""
 
+import gzip
 import hashlib
 import json
 import os
@@ -75,6 +76,8 @@ class Handler(BaseHTTPRequestHandler):
         if isinstance(fault, int) or content is None:
             self.answer(fault if isinstance(fault, int) else 404, b"")
             return
+        if path == "/data.zip" and "gzip" in self.headers.get("Accept-Encoding", ""):
+            content = gzip.compress(content)
         tag = f'"{hashlib.md5(content).hexdigest()}"'
         headers = {"ETag": tag} if self.server.etag else {}
         status, start = 200, 0
