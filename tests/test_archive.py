@@ -258,6 +258,7 @@ def test_a_tar_that_is_cut_short_is_refused(tmp_path: Path, mode: str) -> None:
         message = refused(tmp_path)
         assert str(path) in message
         assert f"dvc repro --force download@{tmp_path.name}" in message
+        assert mode or length == 100 or "it ends within '5.jpg'" in message
 
 
 def test_a_tar_that_is_damaged_in_the_middle_is_refused(tmp_path: Path) -> None:
