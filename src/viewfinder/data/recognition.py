@@ -78,7 +78,8 @@ def _coco(archive: Archive, names: list[str]) -> Format | None:
         if document is None:
             continue
         split = _split_in(name) or "train"
-        folder = _folder_of(names, [str(item.get("file_name")) for item in document["images"][:1]])
+        first = document["images"][0].get("file_name") if document["images"] else ""
+        folder = _folder_of(names, str(first), split)
         if folder is None or split in annotations:
             return None
         annotations[split], images[split] = name, folder
@@ -95,13 +96,16 @@ def _coco_document(archive: Archive, name: str) -> Mapping[str, Any] | None:
     return document if isinstance(document, dict) and parts <= document.keys() else None
 
 
-def _folder_of(names: list[str], files: list[str]) -> str | None:
-    """Return the folder below which the files lie."""
-    for file in files:
-        for name in names:
-            if name == file or name.endswith(f"/{file}"):
-                return name.removesuffix(file).rstrip("/")
-    return None
+def _folder_of(names: list[str], file: str, split: Split | None = None) -> str | None:
+    """Return the folder below which a file lies; of several, the one that speaks of the split."""
+    ending = f"/{file}"
+    folders = [
+        name.removesuffix(file).rstrip("/")
+        for name in names
+        if name == file or name.endswith(ending)
+    ]
+    fitting = [folder for folder in folders if _split_in(folder) == split]
+    return next(iter([*fitting, *folders]), None)
 
 
 def _yolo(archive: Archive, names: list[str]) -> Format | None:
@@ -161,7 +165,7 @@ def _table(archive: Archive, names: list[str]) -> Format | None:
         return None
     first = rows[0].split(",")[columns.index(image)].strip().strip('"')
     options: dict[str, Any] = {"tables": tables[0], "image": image, "label": label}
-    folder = _folder_of(names, [first])
+    folder = _folder_of(names, first)
     if folder:
         options["root"] = folder
     if "split" in columns:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.observer import Observer
+from viewfinder.progress import tracked
 from viewfinder.tasks import Predictions, VisionTask
 
 _DECIMALS = 5
@@ -32,15 +31,7 @@ def evaluate(
         ViewfinderError: If predictions are not finite.
     """
     metrics = task.new_metrics()
-    console = Console(stderr=True)
-    for batch in track(
-        loader,
-        description="evaluate",
-        total=len(loader),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ):
+    for batch in tracked(loader, "evaluate", len(loader)):
         predictions = {name: value.cpu() for name, value in task.predict(batch["image"]).items()}
         _check_finite(predictions, batch["id"])
         metrics.update(predictions, batch)

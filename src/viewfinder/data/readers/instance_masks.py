@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
-from rich.progress import track
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.mask_pixels import decode_binary, decode_indices
@@ -16,6 +15,7 @@ from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import refuse_without_image, refuse_without_label
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import tracked
 
 
 def read_instance_folders(
@@ -59,7 +59,7 @@ def read_instance_folders(
     refuse_without_image(archive, files.keys() - pictures.keys(), f"a folder {masks!r}")
     records = [
         _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
-        for key, image in track(pictures.items(), description="instance masks", transient=True)
+        for key, image in tracked(pictures.items(), "instance masks", len(pictures))
     ]
     return Reading([class_name], ["objects"], records)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.progress import track
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.record import Record
 from viewfinder.data.splits.options import Reaction
 from viewfinder.data.splits.pixels import Look, UnreadableImageError, look_at
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import tracked
 
 _CHUNK_IMAGES = 64
 _CHUNK_BYTES = 16 * 2**20
@@ -71,12 +71,7 @@ def scan_images(
     """
     good: list[tuple[Record, Look]] = []
     left_out: list[LeftOut] = []
-    seen = track(
-        _look_at_all(_chunks(records, archive)),
-        total=len(records),
-        description="looking at the images",
-        transient=True,
-    )
+    seen = tracked(_look_at_all(_chunks(records, archive)), "looking at the images", len(records))
     with warnings.catch_warnings():
         # Very large images are decoded; those beyond Pillow's limit are refused by an error.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 from PIL import ExifTags, Image
-from rich.progress import track
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.data.splits.mask import encode_mask
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import tracked
 
 _ROWS_PER_BATCH = 256
 _SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -43,7 +43,7 @@ def write_split(
     schema = split_schema(annotations, info)
     starts = range(0, len(records), _ROWS_PER_BATCH)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for start in track(starts, description=f"{info.dataset}/{info.split}", transient=True):
+        for start in tracked(starts, f"{info.dataset}/{info.split}"):
             chunk = records[start : start + _ROWS_PER_BATCH]
             rows = [_row(record, archive, annotations, info.classes) for record in chunk]
             stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))

@@ -6,13 +6,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from PIL import Image
-from rich.progress import track
 
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.readers.members import is_image
 from viewfinder.data.readers.record import Object
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import tracked
 
 _BETWEEN_FOLDERS = "__"
 _COLUMNS = ["id", "image", "width", "height", "objects"]
@@ -43,7 +43,7 @@ def pictures(splits: Mapping[Split, SplitFile], description: str) -> Iterator[Pi
                 f"{', '.join(file.table.column_names)}. Convert a data set with boxes."
             )
     used: set[tuple[Split, str]] = set()
-    for split, index in track(rows, description=description, transient=True):
+    for split, index in tracked(rows, description):
         picture = _picture(split, splits[split].row(index, _COLUMNS))
         key = (split, picture.name.stem)
         if key in used:

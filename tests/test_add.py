@@ -1,0 +1,230 @@
+"""A data set of one's own: recognised, added, and tracked by its content."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from conftest import Run, make_clone, runner
+
+from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.recognition import recognise
+from viewfinder.data.sources.digit_scenes import write_digit_scenes
+from viewfinder.data.sources.pack import pack_folder
+from viewfinder.errors import ViewfinderError
+
+VOC = (
+    "<annotation><size><width>40</width><height>32</height></size><object><name>cat</name>"
+    "<bndbox><xmin>3</xmin><ymin>4</ymin><xmax>20</xmax><ymax>24</ymax></bndbox></object>"
+    "</annotation>"
+)
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 40, 3), np.uint8)
+    assert cv2.imwrite(str(path), pixels)
+
+
+def class_folders(folder: Path, prefix: str = "photos", each: int = 10) -> None:
+    for label, name in enumerate(("cat", "dog")):
+        for number in range(each):
+            picture(folder / prefix / name / f"{number}.png", 1000 * label + number)
+
+
+def split_folders(folder: Path) -> None:
+    for split in ("training", "validation", "test"):
+        class_folders(folder, split, each=2)
+
+
+def voc(folder: Path, annotations: str = "Annotations") -> None:
+    for split, number in (("train", 0), ("val", 1), ("test", 2)):
+        picture(folder / "JPEGImages" / f"{number}.png", number)
+        (folder / annotations).mkdir(exist_ok=True)
+        (folder / annotations / f"{number}.xml").write_text(VOC)
+        listing = folder / "ImageSets" / "Main" / f"{split}.txt"
+        listing.parent.mkdir(parents=True, exist_ok=True)
+        listing.write_text(f"{number}\n")
+
+
+def voc_beside(folder: Path) -> None:
+    for number in range(3):
+        picture(folder / "JPEGImages" / f"{number}.png", number)
+        (folder / "JPEGImages" / f"{number}.xml").write_text(VOC)
+
+
+def coco(folder: Path) -> None:
+    counts = {"train": 4, "val": 2, "test": 2}
+    write_digit_scenes(folder, seed=0, counts=counts, size=48, digits=(1, 2), digit_size=(16, 24))
+    shutil.unpack_archive(folder / "scenes.zip", folder)
+    (folder / "scenes.zip").unlink()
+
+
+def yolo(folder: Path) -> None:
+    picture(folder / "images" / "train" / "0.png", 0)
+    label = folder / "labels" / "train" / "0.txt"
+    label.parent.mkdir(parents=True)
+    label.write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [cat]\n")
+
+
+def instances(folder: Path) -> None:
+    for name in ("a", "b"):
+        picture(folder / name / "images" / f"{name}.png", 0)
+        picture(folder / name / "masks" / "1.png", 1)
+
+
+def table(folder: Path) -> None:
+    picture(folder / "pictures" / "0.png", 0)
+    (folder / "list.csv").write_text("filename,label\n0.png,cat\n")
+
+
+@pytest.mark.parametrize(
+    ("make", "reader", "options"),
+    [
+        (class_folders, "read_class_folders", {"root": "photos"}),
+        (
+            split_folders,
+            "read_class_folders",
+            {"splits": {"train": "training", "val": "validation", "test": "test"}},
+        ),
+        (
+            voc,
+            "read_voc",
+            {
+                "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
+                "images": "JPEGImages",
+                "annotations": "Annotations",
+            },
+        ),
+        (voc_beside, "read_voc_folders", {}),
+        (
+            coco,
+            "read_coco",
+            {
+                "annotations": {n: f"annotations/{n}.json" for n in ("train", "val", "test")},
+                "images": {"train": "train", "val": "val", "test": "test"},
+            },
+        ),
+        (yolo, "read_yolo", {"data": "data.yaml"}),
+        (instances, "read_instance_folders", {"class_name": "object"}),
+        (
+            table,
+            "read_table",
+            {"tables": "list.csv", "image": "filename", "label": "label", "root": "pictures"},
+        ),
+    ],
+)
+def test_a_format_is_recognised(
+    tmp_path: Path, make: Callable[[Path], None], reader: str, options: dict
+) -> None:
+    with archive_of(tmp_path, make) as archive:
+        found = recognise(archive)
+    assert found.reader.rpartition(".")[2] == reader
+    assert found.options == options
+
+
+def masks(folder: Path) -> None:
+    picture(folder / "train" / "0.png", 0)
+    picture(folder / "trainannot" / "0.png", 1)
+
+
+def one_folder(folder: Path) -> None:
+    picture(folder / "photos" / "0.png", 0)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"), [(masks, "camvid_quarter.yaml"), (one_folder, "one folder a class")]
+)
+def test_what_has_no_class_names_is_refused_with_the_mend(
+    tmp_path: Path, make: Callable[[Path], None], message: str
+) -> None:
+    with archive_of(tmp_path, make) as archive:
+        with pytest.raises(ViewfinderError, match=message):
+            recognise(archive)
+
+
+def archive_of(folder: Path, make: Callable[[Path], None]) -> Archive:
+    made, packed = folder / "made", folder / "packed"
+    made.mkdir()
+    packed.mkdir()
+    make(made)
+    pack_folder(made, packed / "data.zip")
+    write_checksums(packed)
+    return Archive(packed)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which nothing ran, beside a user's folder of photos that was added to it."""
+    folder = tmp_path_factory.mktemp("user")
+    checkout = make_clone(folder / "viewfinder")
+    class_folders(folder / "own")
+    done = runner(checkout)("viewfinder", "add", "own", "../own")
+    assert "images       20" in done.stdout
+    assert "classes      2: cat, dog" in done.stdout
+    return checkout
+
+
+@pytest.fixture
+def run(checkout: Path) -> Run:
+    return runner(checkout)
+
+
+def repro(run: Run, *targets: str) -> set[str]:
+    return set(re.findall(r"Running stage '([^']+)'", run("dvc", "repro", *targets).stdout))
+
+
+def test_params_keep_their_comments_and_gain_an_experiment(checkout: Path) -> None:
+    text = (checkout / "params.yaml").read_text()
+    params = yaml.safe_load(text)
+    assert params["datasets"]["own"] == {"watch": str(checkout.parent / "own")}
+    assert params["experiments"]["own"] == {
+        "experiment": "classification",
+        "dataset": "own",
+        "image": {"size": [64, 64]},
+    }
+    assert {"digits", "single_digits", "digit_scenes"} < params["datasets"].keys()
+
+
+def test_a_changed_photo_reruns_only_its_data_set(checkout: Path, run: Run) -> None:
+    targets = ("split@own", "split@digits")
+    assert {"download@own", "split@own"} <= repro(run, *targets)
+    assert repro(run, *targets) == set()
+    picture(checkout.parent / "own" / "photos" / "cat" / "new.png", 77)
+    assert repro(run, *targets) == {"download@own", "split@own"}
+    report = json.loads((checkout / "data" / "splits" / "own" / "report.json").read_text())
+    assert sum(part["images"] for part in report["splits"].values()) == 21
+
+
+def test_the_added_experiment_trains(run: Run, checkout: Path) -> None:
+    run("dvc", "repro", "split@own")
+    run("viewfinder", "configure", "own")
+    words = ("--config-dir", "configs", "--config-name", "own", "trainer.max_epochs=1")
+    run("viewfinder", "train", *words)
+    assert (checkout / "models" / "own").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("own", "../own"), "already"),
+        (("Pets!", "../own"), "lower-case"),
+        (("more", "../own", "--task", "detection"), "can serve classification"),
+        (("more", "../nothing"), "nothing"),
+    ],
+)
+def test_what_cannot_be_added_changes_nothing(
+    checkout: Path, run: Run, words: tuple[str, ...], message: str
+) -> None:
+    before = (checkout / "params.yaml").read_text()
+    done = run("viewfinder", "add", *words, status=1)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (checkout / "params.yaml").read_text() == before
+    assert not (checkout / "conf" / "dataset" / "more.yaml").exists()
