@@ -218,7 +218,9 @@ def test_a_data_set_without_boxes_is_refused_and_leaves_nothing(
     assert sorted(folder.iterdir()) == before
 
 
-def test_a_box_that_shares_cannot_hold_exactly_comes_back_to_the_ninth_digit(tmp_path: Path) -> None:
+def test_a_box_that_shares_cannot_hold_exactly_comes_back_to_the_ninth_digit(
+    tmp_path: Path,
+) -> None:
     box = (1 / 3, math.pi, 20 / 3, 39.9)
     reading, _ = round_trip(tmp_path, "yolo", [Record("a.png", objects=(Object(box, 0),))])
     (item,) = reading.records[0].objects or ()

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
-from rich.progress import track
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.mask_pixels import decode_binary, decode_indices
+from viewfinder.data.progress import progress
 from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import refuse_without_image, refuse_without_label
@@ -57,10 +57,11 @@ def read_instance_folders(
     missing = [image for key, image in pictures.items() if key not in files]
     refuse_without_label(archive, missing, f"to have masks in a folder {masks!r}", "Add them.")
     refuse_without_image(archive, files.keys() - pictures.keys(), f"a folder {masks!r}")
-    records = [
-        _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
-        for key, image in track(pictures.items(), description="instance masks", transient=True)
-    ]
+    with progress(pictures.items(), "masks") as items:
+        records = [
+            _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
+            for key, image in items
+        ]
     return Reading([class_name], ["objects"], records)
 
 

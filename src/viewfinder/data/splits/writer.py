@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 from PIL import ExifTags, Image
-from rich.progress import track
 
 from viewfinder.data.archive import Archive
+from viewfinder.data.progress import progress
 from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.data.splits.mask import encode_mask
@@ -41,9 +41,13 @@ def write_split(
             say, or a mask holds a class that there is not.
     """
     schema = split_schema(annotations, info)
-    starts = range(0, len(records), _ROWS_PER_BATCH)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for start in track(starts, description=f"{info.dataset}/{info.split}", transient=True):
+    numbers = range(0, len(records), _ROWS_PER_BATCH)
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+        progress(numbers, f"{info.dataset}/{info.split}") as starts,
+    ):
+        for start in starts:
             chunk = records[start : start + _ROWS_PER_BATCH]
             rows = [_row(record, archive, annotations, info.classes) for record in chunk]
             stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))

@@ -1,0 +1,34 @@
+"""A progress bar that an error takes down with it."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.progress import Progress
+
+Item = TypeVar("Item")
+
+
+@contextmanager
+def progress(items: Collection[Item], description: str) -> Iterator[Iterator[Item]]:
+    """Show a bar while some items are gone through, and remove it after.
+
+    rich's own ``track`` stays open when the loop over it ends in an error; its thread then can
+    wait for itself when the garbage collector closes it.
+
+    Args:
+        items: What to go through.
+        description: What to write before the bar.
+
+    Yields:
+        The items.
+    """
+    with Progress(transient=True) as bar:
+        task = bar.add_task(description, total=len(items))
+
+        def each() -> Iterator[Item]:
+            for item in items:
+                yield item
+                bar.advance(task)
+
+        yield each()
