@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.observer import Observer
-from viewfinder.progress import tracked
+from viewfinder.progress import progress
 from viewfinder.tasks import Predictions, VisionTask
 
 _DECIMALS = 5
@@ -31,12 +31,15 @@ def evaluate(
         ViewfinderError: If predictions are not finite.
     """
     metrics = task.new_metrics()
-    for batch in tracked(loader, "evaluate", len(loader)):
-        predictions = {name: value.cpu() for name, value in task.predict(batch["image"]).items()}
-        _check_finite(predictions, batch["id"])
-        metrics.update(predictions, batch)
-        for observer in observers:
-            observer.update(predictions, batch)
+    with progress(loader, "evaluate", len(loader)) as batches:
+        for batch in batches:
+            predictions = {
+                name: value.cpu() for name, value in task.predict(batch["image"]).items()
+            }
+            _check_finite(predictions, batch["id"])
+            metrics.update(predictions, batch)
+            for observer in observers:
+                observer.update(predictions, batch)
     return {name: round(value, _DECIMALS) for name, value in metrics.compute().items()}
 
 

@@ -54,6 +54,8 @@ def read_parquet(
     shards = ParquetShards(archive)
     source = column or annotation
     paths = [(split, path) for split, item in files.items() for path in _list(item)]
+    wanted = [] if annotation == "mask" else [source]
+    tables = [shards.columns(path, image, wanted) for _, path in paths]
     named = category if annotation == "objects" else source
     names = list(classes or _class_names(shards, paths, named))
     refuse_classes(archive, [], names, "the reader")
@@ -63,8 +65,7 @@ def read_parquet(
         "objects": partial(_objects, len(names), box, category, box_format),
     }
     records = []
-    for split, path in paths:
-        table = shards.columns(path, image, [] if annotation == "mask" else [source])
+    for (split, path), table in zip(paths, tables, strict=True):
         for row, given in enumerate(table["path"]):
             name = f"{path}/{row:06d}{PurePosixPath(given or '').suffix.lower()}"
             value: Any

@@ -15,7 +15,7 @@ from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import refuse_without_image, refuse_without_label
 from viewfinder.errors import ViewfinderError
-from viewfinder.progress import tracked
+from viewfinder.progress import progress
 
 
 def read_instance_folders(
@@ -57,10 +57,11 @@ def read_instance_folders(
     missing = [image for key, image in pictures.items() if key not in files]
     refuse_without_label(archive, missing, f"to have masks in a folder {masks!r}", "Add them.")
     refuse_without_image(archive, files.keys() - pictures.keys(), f"a folder {masks!r}")
-    records = [
-        _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
-        for key, image in tracked(pictures.items(), "instance masks", len(pictures))
-    ]
+    with progress(pictures.items(), "masks") as items:
+        records = [
+            _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
+            for key, image in items
+        ]
     return Reading([class_name], ["objects"], records)
 
 

@@ -16,7 +16,7 @@ from viewfinder.data.readers.record import Record
 from viewfinder.data.splits.options import Reaction
 from viewfinder.data.splits.pixels import Look, UnreadableImageError, look_at
 from viewfinder.errors import ViewfinderError
-from viewfinder.progress import tracked
+from viewfinder.progress import progress
 
 _CHUNK_IMAGES = 64
 _CHUNK_BYTES = 16 * 2**20
@@ -71,9 +71,13 @@ def scan_images(
     """
     good: list[tuple[Record, Look]] = []
     left_out: list[LeftOut] = []
-    seen = tracked(_look_at_all(_chunks(records, archive)), "looking at the images", len(records))
-    with warnings.catch_warnings():
-        # Very large images are decoded; those beyond Pillow's limit are refused by an error.
+    # Very large images are decoded; those beyond Pillow's limit are refused by an error.
+    with (
+        warnings.catch_warnings(),
+        progress(
+            _look_at_all(_chunks(records, archive)), "looking at the images", len(records)
+        ) as seen,
+    ):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         for record, found in seen:
             if isinstance(found, str):

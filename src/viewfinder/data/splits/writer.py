@@ -14,7 +14,7 @@ from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.data.splits.mask import encode_mask
 from viewfinder.errors import ViewfinderError
-from viewfinder.progress import tracked
+from viewfinder.progress import progress
 
 _ROWS_PER_BATCH = 256
 _SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -41,9 +41,13 @@ def write_split(
             say, or a mask holds a class that there is not.
     """
     schema = split_schema(annotations, info)
-    starts = range(0, len(records), _ROWS_PER_BATCH)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
-        for start in tracked(starts, f"{info.dataset}/{info.split}"):
+    numbers = range(0, len(records), _ROWS_PER_BATCH)
+    with (
+        pa.OSFile(str(path), "wb") as sink,
+        pa.ipc.new_stream(sink, schema) as stream,
+        progress(numbers, f"{info.dataset}/{info.split}") as starts,
+    ):
+        for start in starts:
             chunk = records[start : start + _ROWS_PER_BATCH]
             rows = [_row(record, archive, annotations, info.classes) for record in chunk]
             stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
@@ -54,8 +58,7 @@ def _row(
 ) -> dict[str, Any]:
     content = record.read(archive)
     name = f"{archive.path}: {record.id!r}"
-    seen = record.size if record.fingerprint is not None else None
-    width, height = seen or _image_size(content, name)
+    width, height = _image_size(content, name)
     if record.size is not None and record.size != (width, height):
         raise ViewfinderError(
             f"{name} is {width} x {height} pixels, but its annotations are for "

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -27,17 +28,18 @@ def write_coco(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
         ViewfinderError: If the data set has no boxes.
     """
     documents = {split: _document(file.info.classes) for split, file in splits.items()}
-    for picture in pictures(splits, "to COCO"):
-        document = documents[picture.split]
-        number = len(document["images"]) + 1
-        width, height = picture.size
-        document["images"].append(
-            {"id": number, "file_name": str(picture.name), "width": width, "height": height}
-        )
-        for item in picture.objects:
-            identity = {"id": len(document["annotations"]) + 1, "image_id": number}
-            document["annotations"].append(identity | _annotation(item, picture))
-        write_picture(folder, picture, PurePosixPath(picture.split) / picture.name)
+    with closing(pictures(splits, "to COCO")) as rows:
+        for picture in rows:
+            document = documents[picture.split]
+            number = len(document["images"]) + 1
+            width, height = picture.size
+            document["images"].append(
+                {"id": number, "file_name": str(picture.name), "width": width, "height": height}
+            )
+            for item in picture.objects:
+                identity = {"id": len(document["annotations"]) + 1, "image_id": number}
+                document["annotations"].append(identity | _annotation(item, picture))
+            write_picture(folder, picture, PurePosixPath(picture.split) / picture.name)
     (folder / "annotations").mkdir()
     for split, document in documents.items():
         text = json.dumps(document, ensure_ascii=False)

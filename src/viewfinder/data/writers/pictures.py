@@ -1,7 +1,7 @@
 """The rows of split files, as writers see them."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from viewfinder.data.readers.members import is_image
 from viewfinder.data.readers.record import Object
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
-from viewfinder.progress import tracked
+from viewfinder.progress import progress
 
 _BETWEEN_FOLDERS = "__"
 _COLUMNS = ["id", "image", "width", "height", "objects"]
@@ -28,8 +28,8 @@ class Picture(NamedTuple):
     objects: list[Object]
 
 
-def pictures(splits: Mapping[Split, SplitFile], description: str) -> Iterator[Picture]:
-    """Go through the rows of all splits, with a progress bar.
+def pictures(splits: Mapping[Split, SplitFile], description: str) -> Generator[Picture]:
+    """Go through the rows of all splits, with a progress bar; to be closed.
 
     Raises:
         ViewfinderError: If the data set has no boxes, or two images of a split would have the same
@@ -43,16 +43,17 @@ def pictures(splits: Mapping[Split, SplitFile], description: str) -> Iterator[Pi
                 f"{', '.join(file.table.column_names)}. Convert a data set with boxes."
             )
     used: set[tuple[Split, str]] = set()
-    for split, index in tracked(rows, description):
-        picture = _picture(split, splits[split].row(index, _COLUMNS))
-        key = (split, picture.name.stem)
-        if key in used:
-            raise ViewfinderError(
-                f"{splits[split].path}: two images are called {key[1]!r} but for their extension, "
-                "so their annotations would overwrite each other. Rename one of them."
-            )
-        used.add(key)
-        yield picture
+    with progress(rows, description) as items:
+        for split, index in items:
+            picture = _picture(split, splits[split].row(index, _COLUMNS))
+            key = (split, picture.name.stem)
+            if key in used:
+                raise ViewfinderError(
+                    f"{splits[split].path}: two images are called {key[1]!r} but for "
+                    "their extension, so their annotations would overwrite each other. Rename one of them."
+                )
+            used.add(key)
+            yield picture
 
 
 def write_picture(folder: Path, picture: Picture, path: PurePosixPath) -> None:

@@ -1,6 +1,7 @@
 """Pascal VOC: ``JPEGImages/``, ``Annotations/`` and ``ImageSets/Main/<split>.txt``."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -30,19 +31,20 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     lists: dict[Split, list[str]] = {split: [] for split in splits}
     classes = next(iter(splits.values())).info.classes
     crowds = masks = 0
-    for picture in pictures(splits, "to VOC"):
-        place = PurePosixPath(picture.split) / picture.name
-        name = str(place.with_suffix(""))
-        lists[picture.split].append(name)
-        write_picture(folder, picture, "JPEGImages" / place)
-        kept = [item for item in picture.objects if not item.crowd]
-        crowds += len(picture.objects) - len(kept)
-        masks += sum(item.rle is not None for item in kept)
-        target = folder / "Annotations" / place.with_suffix(".xml")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tree = ElementTree.ElementTree(_document(picture, kept, classes))
-        ElementTree.indent(tree)
-        tree.write(target, encoding="utf-8", xml_declaration=True)
+    with closing(pictures(splits, "to VOC")) as rows:
+        for picture in rows:
+            place = PurePosixPath(picture.split) / picture.name
+            name = str(place.with_suffix(""))
+            lists[picture.split].append(name)
+            write_picture(folder, picture, "JPEGImages" / place)
+            kept = [item for item in picture.objects if not item.crowd]
+            crowds += len(picture.objects) - len(kept)
+            masks += sum(item.rle is not None for item in kept)
+            target = folder / "Annotations" / place.with_suffix(".xml")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            tree = ElementTree.ElementTree(_document(picture, kept, classes))
+            ElementTree.indent(tree)
+            tree.write(target, encoding="utf-8", xml_declaration=True)
     main = folder / "ImageSets" / "Main"
     main.mkdir(parents=True)
     for split, names in lists.items():

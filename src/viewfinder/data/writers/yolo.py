@@ -1,6 +1,7 @@
 """YOLO: ``data.yaml``, ``images/<split>/`` and ``labels/<split>/``."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -26,15 +27,16 @@ def write_yolo(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
         ViewfinderError: If the data set has no boxes.
     """
     crowds = masks = 0
-    for picture in pictures(splits, "to YOLO"):
-        place = PurePosixPath(picture.split) / picture.name
-        write_picture(folder, picture, "images" / place)
-        kept = [item for item in picture.objects if not item.crowd]
-        crowds += len(picture.objects) - len(kept)
-        masks += sum(item.rle is not None for item in kept)
-        target = folder / "labels" / place.with_suffix(".txt")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text("".join(_line(item, picture.size) for item in kept))
+    with closing(pictures(splits, "to YOLO")) as rows:
+        for picture in rows:
+            place = PurePosixPath(picture.split) / picture.name
+            write_picture(folder, picture, "images" / place)
+            kept = [item for item in picture.objects if not item.crowd]
+            crowds += len(picture.objects) - len(kept)
+            masks += sum(item.rle is not None for item in kept)
+            target = folder / "labels" / place.with_suffix(".txt")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text("".join(_line(item, picture.size) for item in kept))
     classes = next(iter(splits.values())).info.classes
     document = {split: f"images/{split}" for split in splits} | {"names": dict(enumerate(classes))}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
