@@ -345,6 +345,21 @@ def test_a_wrong_file_in_a_mirror_is_named(
         fetch(folder, files=[{"url": "http://127.0.0.1:9/data.zip"}], **QUICK)
 
 
+def test_a_file_that_only_a_mirror_has(
+    server: Server, folder: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [{"url": "mirror:///data.zip", "sha256": SHA256}]
+    for mirror in ("", str(project), f"{server.url}/nowhere"):
+        monkeypatch.setenv("VIEWFINDER_MIRROR", mirror)
+        with pytest.raises(ViewfinderError, match=f"Set VIEWFINDER_MIRROR.* {mirror or 'not set'}"):
+            fetch(folder, files=files, **QUICK)
+        assert list(folder.iterdir()) == []
+    server.files = {"/mirror/data.zip": CONTENT}
+    monkeypatch.setenv("VIEWFINDER_MIRROR", f"{server.url}/mirror")
+    fetch(folder, files=files, **QUICK)
+    assert (folder / "data.zip").read_bytes() == CONTENT
+
+
 def test_a_mirror_server_is_looked_in_first(
     server: Server,
     folder: Path,

@@ -11,7 +11,13 @@ from viewfinder.data.sources.pack import pack_folder
 from viewfinder.data.transfer.download import Patience, download
 from viewfinder.data.transfer.item import Item, default_name, parse_item, safe_url
 from viewfinder.data.transfer.local import copy_file, is_local, local_path
-from viewfinder.data.transfer.mirror import VARIABLE, mirror_folder, mirror_url
+from viewfinder.data.transfer.mirror import (
+    VARIABLE,
+    mirror_folder,
+    mirror_url,
+    no_mirror,
+    only_in_mirror,
+)
 from viewfinder.data.transfer.partial import Partial, locked_partial
 from viewfinder.data.transfer.progress import Meter, display
 from viewfinder.data.transfer.remote import expand, is_pattern
@@ -39,9 +45,10 @@ def fetch(
     Args:
         folder: Where to write them.
         files: For each file ``url`` (``https://``, ``http://``, ``s3://``, ``gs://``, ``hf://``,
-            ``file://`` or a local path, from the project's folder if relative) and optionally
-            ``sha256`` or ``md5``, and ``name``. A local folder becomes one zip archive; a pattern
-            such as ``hf://datasets/mnist/**/*.parquet`` stands for every file that fits it.
+            ``file://``, a local path, from the project's folder if relative, or ``mirror:///name``
+            for a file that only a mirror has) and optionally ``sha256`` or ``md5``, and ``name``.
+            A local folder becomes one zip archive; a pattern such as
+            ``hf://datasets/mnist/**/*.parquet`` stands for every file that fits it.
         retries: Tries in a row that may bring nothing new.
         wait: Seconds before the first of them; it doubles each time.
         timeout: Seconds without a byte after which a connection counts as broken.
@@ -63,6 +70,8 @@ def fetch(
                 continue
             if _copy_from_mirror(item, target, meter):
                 continue
+            if only_in_mirror(item.url) and mirror_url(item.name) is None:
+                raise no_mirror(item.name)
             store = cache or root() / _CACHE
             partial = _receive(item, store, patience, meter, finished)
             arrived.append((partial, target))
@@ -134,7 +143,8 @@ def _copy_from_mirror(item: Item, target: Path, meter: Meter) -> bool:
     if (mirror / item.name).is_file():
         copy_file(mirror / item.name, item, target, meter)
         return True
-    meter.note(f"not in {VARIABLE} ({mirror}); trying {safe_url(item.url)}")
+    if not only_in_mirror(item.url):
+        meter.note(f"not in {VARIABLE} ({mirror}); trying {safe_url(item.url)}")
     return False
 
 
@@ -149,6 +159,8 @@ def _receive(
         try:
             download(there, partial, patience, meter)
         except UnavailableError as error:
+            if only_in_mirror(item.url):
+                raise no_mirror(item.name) from error
             if url != mirror:
                 raise
             meter.note(f"not in {VARIABLE} ({error}); trying {safe_url(item.url)}")

@@ -8,6 +8,20 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.workspace import root
 
 VARIABLE = "VIEWFINDER_MIRROR"
+_SCHEME = "mirror://"
+
+
+def only_in_mirror(url: str) -> bool:
+    """Return whether a source is to be had from a mirror alone, as in ``mirror:///smile.zip``."""
+    return url.startswith(_SCHEME)
+
+
+def no_mirror(name: str) -> ViewfinderError:
+    """Return the error for a file that only a mirror has, and this one has not."""
+    return ViewfinderError(
+        f"{name} has no public address: it is taken from a mirror. Set {VARIABLE} to the folder or "
+        f"the address that holds it; now it is {os.environ.get(VARIABLE, '') or 'not set'}."
+    )
 
 
 def mirror_folder() -> Path | None:
