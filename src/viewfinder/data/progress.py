@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from rich.console import Console
 from rich.progress import Progress
 
 Item = TypeVar("Item")
@@ -11,7 +12,7 @@ Item = TypeVar("Item")
 
 @contextmanager
 def progress(items: Collection[Item], description: str) -> Iterator[Iterator[Item]]:
-    """Show a bar while some items are gone through, and remove it after.
+    """Show a bar in the terminal while some items are gone through, and remove it after.
 
     rich's own ``track`` stays open when the loop over it ends in an error; its thread then can
     wait for itself when the garbage collector closes it.
@@ -23,7 +24,8 @@ def progress(items: Collection[Item], description: str) -> Iterator[Iterator[Ite
     Yields:
         The items.
     """
-    with Progress(transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(description, total=len(items))
 
         def each() -> Iterator[Item]:

@@ -49,8 +49,8 @@ def pictures(splits: Mapping[Split, SplitFile], description: str) -> Generator[P
             key = (split, picture.name.stem)
             if key in used:
                 raise ViewfinderError(
-                    f"{splits[split].path}: two images are called {key[1]!r} but for "
-                    "their extension, so their annotations would overwrite each other. Rename one of them."
+                    f"{splits[split].path}: two images are called {key[1]!r} but for their "
+                    "extension, so one annotation would overwrite the other. Rename one of them."
                 )
             used.add(key)
             yield picture
