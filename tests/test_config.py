@@ -243,6 +243,14 @@ def test_every_dataset_option_has_callable_parts(name: str) -> None:
         assert callable(instantiate(config[part], _convert_="all")), part
 
 
+@pytest.mark.parametrize("name", options("dataset"))
+def test_every_dataset_option_says_what_it_is_and_whose(name: str) -> None:
+    config = option("dataset", name).dataset
+    assert config.num_classes >= 1
+    assert config.licence
+    assert config.citation
+
+
 @pytest.mark.parametrize("name", options("augment"))
 def test_every_augment_option_changes_images_into_images(name: str) -> None:
     config = option("augment", name)
