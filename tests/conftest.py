@@ -83,6 +83,7 @@ def runner(folder: Path, **variables: str) -> Run:
     return run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares a costly fixture: the clone's tests, and each other file."""
     for item in items:
