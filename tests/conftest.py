@@ -83,12 +83,10 @@ def runner(folder: Path, **variables: str) -> Run:
     return run
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a costly fixture: the clone's tests, and each other file."""
-    for item in items:
-        shared = "clone" if "clone" in getattr(item, "fixturenames", ()) else item.path.name
-        item.add_marker(pytest.mark.xdist_group(shared))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep on one worker what shares a costly fixture: the clone's tests, and each other file."""
+    shared = "clone" if "clone" in getattr(item, "fixturenames", ()) else item.path.name
+    item.add_marker(pytest.mark.xdist_group(shared))
 
 
 @pytest.fixture(scope="session")
