@@ -83,12 +83,6 @@ def runner(folder: Path, **variables: str) -> Run:
     return run
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep on one worker what shares a costly fixture: the clone's tests, and each other file."""
-    shared = "clone" if "clone" in getattr(item, "fixturenames", ()) else item.path.name
-    item.add_marker(pytest.mark.xdist_group(shared))
-
-
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small clone in which the whole pipeline ran once."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Run, runner, user_environment
+from conftest import Run, make_clone, runner, user_environment
 from mlflow import MlflowClient
 
 from viewfinder.data.archive import write_checksums
@@ -18,14 +18,19 @@ from viewfinder.data.archive import write_checksums
 MEGABYTE = 2**20
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with the digits downloaded and split, and nothing trained."""
+    folder = make_clone(tmp_path_factory.mktemp("prepared") / "viewfinder")
+    for stage in ("download", "split"):
+        runner(folder)("viewfinder", stage, "digits")
+    return folder
+
+
 @pytest.fixture
-def project(clone: Path, tmp_path: Path) -> Path:
-    """A checkout of its own with the digits downloaded and split, and nothing trained."""
-    for name in ("conf", "data/raw/digits", "data/splits/digits"):
-        shutil.copytree(clone / name, tmp_path / name)
-    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):
-        shutil.copy2(clone / name, tmp_path / name)
-    return tmp_path
+def project(prepared: Path, tmp_path: Path) -> Path:
+    """A copy of it for each test to spoil."""
+    return Path(shutil.copytree(prepared, tmp_path / "viewfinder"))
 
 
 @pytest.fixture

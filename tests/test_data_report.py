@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from mlflow import MlflowClient
 from split_project import STRATIFIED, encode, make_project, members, output, pets, picture, report
 
 from viewfinder.cli import main
@@ -182,18 +181,3 @@ def test_neither_the_split_nor_the_summary_imports_torch(boxes: Path) -> None:
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=boxes, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_run_carries_the_page_of_its_data(clone: Path) -> None:
-    client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("classification")
-    assert experiment is not None
-    runs = [
-        item
-        for item in client.search_runs([experiment.experiment_id])
-        if item.data.tags["mlflow.runName"] == "classification"
-    ]
-    assert runs
-    for item in runs:
-        paths = {entry.path for entry in client.list_artifacts(item.info.run_id, "data")}
-        assert paths == {"data/report.html"}

@@ -49,9 +49,11 @@ def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
     client = MlflowClient(f"sqlite:///{clone / 'mlflow.db'}")
     models = client.search_logged_models([tracked.info.experiment_id])
     assert [model.source_run_id for model in models].count(tracked.info.run_id) == 1
-    assert {"config.yaml", "test", "training"} <= {
+    assert {"config.yaml", "data", "test", "training"} <= {
         item.path for item in client.list_artifacts(tracked.info.run_id)
     }
+    (page,) = client.list_artifacts(tracked.info.run_id, "data")
+    assert page.path == "data/report.html"
 
 
 def test_second_repro_runs_nothing(run: Run) -> None:
