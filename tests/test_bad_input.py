@@ -1,6 +1,7 @@
 """What can go wrong while a stage runs ends in one line, and nothing is lost."""
 
 import io
+import re
 import resource
 import shutil
 import signal
@@ -41,8 +42,8 @@ def run(project: Path) -> Run:
 def the_error(done: subprocess.CompletedProcess[str]) -> str:
     """Return the one message with which a command failed."""
     assert "Traceback" not in done.stderr
-    assert done.stderr.count("error: ") == 1
-    return done.stderr.partition("error: ")[2]
+    (start,) = re.finditer(r"^error: ", done.stderr, re.MULTILINE)
+    return done.stderr[start.end() :]
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import pickle
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -153,16 +152,6 @@ def test_class_folders_refuse(
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_stands_twice_in_an_archive_is_refused(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
-        for name in ("cat/1.png", "cat/1.png", "dog/1.png"):
-            archive.writestr(name, b"")
-    write_checksums(tmp_path)
-    with Archive(tmp_path) as opened:
-        with pytest.raises(ViewfinderError, match=r"'cat/1\.png' more than once"):
-            read_class_folders(opened)
-
-
 # --- Pascal VOC
 
 

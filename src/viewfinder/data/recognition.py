@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import image_names, member_names
+from viewfinder.data.readers.members import image_names
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
 
@@ -48,7 +48,7 @@ def recognise(archive: Archive) -> Format:
     Raises:
         ViewfinderError: If it has none that can be told from the names of its files.
     """
-    names = member_names(archive)
+    names = archive.names()
     for look in (_coco, _yolo, _voc, _instance_masks, _table, _class_folders):
         found = look(archive, names)
         if found is not None:

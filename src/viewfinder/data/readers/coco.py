@@ -10,7 +10,7 @@ from faster_coco_eval.core import mask as coco_mask
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import checked_box
-from viewfinder.data.readers.members import inside, is_image, member_names
+from viewfinder.data.readers.members import inside, is_image
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import check_splits, refuse_without_label, some
 from viewfinder.data.schema import Split
@@ -122,7 +122,7 @@ def _check_images(archive: Archive, path: str, document: Mapping[str, Any], fold
             "entry an image: join them."
         )
     listed = {str(PurePosixPath(folder, name)) for name in names}
-    there = [name for name in member_names(archive) if is_image(name)]
+    there = [name for name in archive.names() if is_image(name)]
     strays = [name for name in there if inside(name, folder) is not None and name not in listed]
     refuse_without_label(archive, strays, f"of {folder!r} in {path!r}", "List it, or remove it.")
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import by_stem, image_names, inside, member_names
+from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import MaskFile, Reading, Record
 from viewfinder.data.readers.refusals import (
     check_splits,
@@ -55,7 +55,7 @@ def read_listed_masks(
         raise ViewfinderError(
             f"The reader has images={images!r} and masks={masks!r}; expected both or none."
         )
-    known = set(member_names(archive))
+    known = set(archive.names())
     records = []
     for line, split in read_split_lists(archive, lists).items():
         if images is not None and masks is not None:

@@ -13,27 +13,6 @@ from viewfinder.errors import ViewfinderError
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
-def member_names(archive: Archive) -> list[str]:
-    """Return the names of an archive's files, without what file managers leave there.
-
-    Raises:
-        ViewfinderError: If two files have the same name.
-    """
-    names = [name for name in archive.names() if not _is_clutter(name)]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ViewfinderError(
-            f"{archive.path} holds {some(twice)} more than once. "
-            "Expected unique names: remove or rename the copies."
-        )
-    return names
-
-
-def _is_clutter(name: str) -> bool:
-    parts = PurePosixPath(name).parts
-    return "__MACOSX" in parts or parts[-1].startswith("._") or parts[-1] in {".DS_Store"}
-
-
 def is_image(name: str) -> bool:
     """Tell whether a name's extension, in either case, is that of an image."""
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
@@ -47,10 +26,10 @@ def image_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[s
         patterns: Shell patterns for the whole path; ``*`` goes through folders too.
 
     Raises:
-        ViewfinderError: If no image matches, or two files have the same name.
+        ViewfinderError: If no image matches.
     """
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
-    images = [name for name in member_names(archive) if is_image(name)]
+    images = [name for name in archive.names() if is_image(name)]
     matching = [name for name in images if any(fnmatchcase(name, item) for item in wanted)]
     if not matching:
         raise ViewfinderError(

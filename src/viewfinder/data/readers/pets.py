@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import member_names, read_list
+from viewfinder.data.readers.members import read_list
 from viewfinder.data.readers.record import MaskFile, Reading, Record
 from viewfinder.data.readers.refusals import (
     check_splits,
@@ -53,7 +53,7 @@ def read_pets(
     """
     refuse_choice("target", target, get_args(Target))
     check_splits(lists, "lists")
-    present = set(member_names(archive))
+    present = set(archive.names())
     pets = [pet for split, path in lists.items() for pet in _list(archive, path, split)]
     refuse_without_image(archive, [pet.image for pet in pets if pet.image not in present], "a list")
     if target == "heads":

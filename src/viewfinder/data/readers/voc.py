@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import checked_box
-from viewfinder.data.readers.members import by_stem, folder_split, image_names, inside, member_names
+from viewfinder.data.readers.members import by_stem, folder_split, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import (
     check_splits,
@@ -61,7 +61,7 @@ def read_voc(
         ViewfinderError: If an image has no annotation or the other way round, a class is unknown,
             or an annotation is not valid.
     """
-    names = member_names(archive)
+    names = archive.names()
     pictures = _by_name(archive, image_names(archive), images)
     documents = _by_name(archive, _documents(names), annotations)
     split_of = read_split_lists(archive, sets)
@@ -101,7 +101,7 @@ def read_voc_folders(
     if splits is not None:
         check_splits(splits, "splits")
     pictures = by_stem(archive, image_names(archive))
-    documents = by_stem(archive, _documents(member_names(archive)))
+    documents = by_stem(archive, _documents(archive.names()))
     missing = [image for stem, image in pictures.items() if stem not in documents]
     refuse_without_label(archive, missing, "to have an XML file beside it", "Add it.")
     refuse_without_image(archive, documents.keys() - pictures.keys(), "an XML file")

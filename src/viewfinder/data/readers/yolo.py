@@ -15,7 +15,6 @@ from viewfinder.data.readers.members import (
     by_stem,
     image_names,
     inside,
-    member_names,
     read_list,
     read_text,
 )
@@ -52,7 +51,7 @@ def read_yolo(
         ViewfinderError: If ``data`` or an annotation is not valid, or a text file has no image.
     """
     refuse_choice("unlabelled", unlabelled, get_args(Unlabelled))
-    names = member_names(archive)
+    names = archive.names()
     document = _document(archive, data)
     classes = _classes(archive, data, document)
     split_of = _images(archive, data, document)
