@@ -222,8 +222,9 @@ def test_every_recipe_builds_its_task(name: str) -> None:
 
 @pytest.mark.parametrize("name", options("task"))
 def test_every_task_option_builds(name: str) -> None:
-    config = compose_config([f"+experiment={name}", f"task={name}"], ROOT)
-    assert build_task(config, ["a", "b"]).name == name
+    task = option("task", name).task.name
+    config = compose_config([f"+experiment={task}", f"task={name}"], ROOT)
+    assert build_task(config, ["a", "b"]).name == task
 
 
 @pytest.mark.parametrize("name", options("model"))

@@ -1,6 +1,7 @@
 """Localization: the class and the box of the one object in an image."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,12 +9,18 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.functional.detection import intersection_over_union
-from torchvision.ops import box_convert, generalized_box_iou_loss
+from torchvision.ops import (
+    box_convert,
+    complete_box_iou_loss,
+    distance_box_iou_loss,
+    generalized_box_iou_loss,
+)
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import SingleBox, View
 from viewfinder.models.localizer import Localization as RawLocalization
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.losses import Term, WeightedSum
 
 _GOOD_IOU = 0.5
 
@@ -55,12 +62,15 @@ class LocalizationMetrics(TaskMetrics):
 
 
 class Localization(VisionTask):
-    """Cross-entropy for the class; generalized IoU and L1 for the box.
+    """A class and a box, by a weighted sum of losses.
+
+    Boxes are compared as shares of the image.
 
     Args:
-        class_weight: Weight of the cross-entropy.
-        iou_weight: Weight of the generalized IoU loss.
-        distance_weight: Weight of the L1 distance between boxes as shares of the image.
+        losses: Weight of each term: ``cross_entropy`` for the class; ``mse`` and ``l1`` between
+            centre, width and height, and ``giou``, ``diou`` and ``ciou`` (H. Rezatofighi et al.,
+            Generalized Intersection over Union, CVPR 2019; Z. Zheng et al., Distance-IoU Loss,
+            AAAI 2020) for the box.
         arguments: See ``VisionTask``.
     """
 
@@ -68,31 +78,15 @@ class Localization(VisionTask):
     view: ClassVar[type[View]] = SingleBox
     monitor: ClassVar[str] = "val/joint_accuracy"
 
-    def __init__(
-        self,
-        *arguments: Any,
-        class_weight: float = 1.0,
-        iou_weight: float = 2.0,
-        distance_weight: float = 5.0,
-        **options: Any,
-    ) -> None:
+    def __init__(self, *arguments: Any, losses: Mapping[str, float], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.class_weight = class_weight
-        self.iou_weight = iou_weight
-        self.distance_weight = distance_weight
+        self._losses = WeightedSum(losses, _TERMS, task=self.name)
 
     def losses(self, outputs: RawLocalization, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted terms for ``label`` [B] and ``box`` [B, 4] in pixels."""
         height, width = batch["image"].shape[-2:]
-        target = batch["box"] / _pixels(height, width, batch["box"])
-        predicted = box_convert(outputs.boxes, "cxcywh", "xyxy")
-        iou = generalized_box_iou_loss(predicted, target, reduction="mean")
-        distance = F.l1_loss(outputs.boxes, box_convert(target, "xyxy", "cxcywh"))
-        return {
-            "class": self.class_weight * F.cross_entropy(outputs.logits, batch["label"]),
-            "iou": self.iou_weight * iou,
-            "distance": self.distance_weight * distance,
-        }
+        corners = batch["box"] / _pixels(height, width, batch["box"])
+        return self._losses(outputs, _Target(batch["label"], corners))
 
     def decode(self, outputs: RawLocalization, size: tuple[int, int]) -> Predictions:
         """Return ``probabilities`` [B, C] and ``boxes`` [B, 4], corners in pixels."""
@@ -109,3 +103,38 @@ class Localization(VisionTask):
 
 def _pixels(height: int, width: int, like: Tensor) -> Tensor:
     return torch.tensor([width, height, width, height], dtype=like.dtype, device=like.device)
+
+
+class _Target(NamedTuple):
+    label: Tensor
+    corners: Tensor
+
+    @property
+    def centred(self) -> Tensor:
+        return box_convert(self.corners, "xyxy", "cxcywh")
+
+
+def _class(outputs: RawLocalization, target: _Target) -> Tensor:
+    return F.cross_entropy(outputs.logits, target.label)
+
+
+def _distance(loss: Callable[[Tensor, Tensor], Tensor]) -> Term:
+    return lambda outputs, target: loss(outputs.boxes, target.centred)
+
+
+def _overlap(loss: Callable[..., Tensor]) -> Term:
+    def term(outputs: RawLocalization, target: _Target) -> Tensor:
+        predicted = box_convert(outputs.boxes, "cxcywh", "xyxy")
+        return loss(predicted, target.corners, reduction="mean")
+
+    return term
+
+
+_TERMS: dict[str, Term] = {
+    "cross_entropy": _class,
+    "mse": _distance(F.mse_loss),
+    "l1": _distance(F.l1_loss),
+    "giou": _overlap(generalized_box_iou_loss),
+    "diou": _overlap(distance_box_iou_loss),
+    "ciou": _overlap(complete_box_iou_loss),
+}

@@ -1,16 +1,17 @@
 """Semantic segmentation: the class of each pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import CrossEntropyLoss
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import BACKGROUND, SemanticMask, View
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.losses import Term, WeightedSum
 
 IGNORE = 255
 
@@ -45,10 +46,12 @@ class SegmentationMetrics(TaskMetrics):
 
 
 class SemanticSegmentation(VisionTask):
-    """Cross-entropy, with Dice on top if asked for.
+    """A class for each pixel, by a weighted sum of losses.
 
     Args:
-        dice_weight: Weight of the Dice loss beside the cross-entropy; 0 leaves it out.
+        losses: Weight of each term: ``cross_entropy``, ``dice``, ``lovasz`` (M. Berman et al.,
+            The Lovász-Softmax loss, CVPR 2018) and ``focal`` (T.-Y. Lin et al., Focal Loss for
+            Dense Object Detection, ICCV 2017).
         arguments: See ``VisionTask``.
     """
 
@@ -56,20 +59,13 @@ class SemanticSegmentation(VisionTask):
     view: ClassVar[type[View]] = SemanticMask
     monitor: ClassVar[str] = "val/mean_iou"
 
-    def __init__(self, *arguments: Any, dice_weight: float = 0.0, **options: Any) -> None:
-        from segmentation_models_pytorch.losses import DiceLoss
-
+    def __init__(self, *arguments: Any, losses: Mapping[str, float], **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.dice_weight = dice_weight
-        self._dice = DiceLoss(mode="multiclass", ignore_index=IGNORE)
+        self._losses = WeightedSum(losses, _terms(), task=self.name)
 
     def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of logits [B, C, H, W] against ``mask`` [B, H, W]."""
-        mask = batch["mask"]
-        losses = {"cross_entropy": F.cross_entropy(outputs, mask, ignore_index=IGNORE)}
-        if self.dice_weight:
-            losses["dice"] = self.dice_weight * self._dice(outputs, mask)
-        return losses
+        return self._losses(outputs, batch["mask"])
 
     def decode(self, outputs: Tensor, size: tuple[int, int]) -> Predictions:
         """Return ``probabilities`` [B, C, H, W]."""
@@ -78,3 +74,14 @@ class SemanticSegmentation(VisionTask):
     def new_metrics(self) -> TaskMetrics:
         """Return fresh segmentation metrics."""
         return SegmentationMetrics(self.classes)
+
+
+def _terms() -> dict[str, Term]:
+    from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
+
+    return {
+        "cross_entropy": CrossEntropyLoss(ignore_index=IGNORE),
+        "dice": DiceLoss("multiclass", ignore_index=IGNORE),
+        "lovasz": LovaszLoss("multiclass", ignore_index=IGNORE),
+        "focal": FocalLoss("multiclass", ignore_index=IGNORE),
+    }
