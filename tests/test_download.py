@@ -332,6 +332,27 @@ def test_a_mirror_folder_is_looked_in_first(
     assert "labels.csv: not in VIEWFINDER_MIRROR" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("checksum", [{"sha256": SHA256}, {"md5": MD5}])
+def test_what_another_data_set_has_is_not_fetched_twice(
+    server: Server, folder: Path, project: Path, checksum: dict[str, str]
+) -> None:
+    for name, content in (("older", b"another content"), ("twin", CONTENT)):
+        (project / "data" / "raw" / name).mkdir(parents=True)
+        (project / "data" / "raw" / name / "data.zip").write_bytes(content)
+    fetch(folder, files=[{"url": f"{server.url}/data.zip", **checksum}], **QUICK)
+    assert (folder / "data.zip").read_bytes() == CONTENT
+    assert server.requests == []
+
+
+def test_a_file_of_the_same_name_without_a_checksum_is_fetched(
+    server: Server, folder: Path, project: Path
+) -> None:
+    (project / "data" / "raw" / "other").mkdir(parents=True)
+    (project / "data" / "raw" / "other" / "data.zip").write_bytes(b"another content")
+    fetch(folder, files=[{"url": f"{server.url}/data.zip"}], **QUICK)
+    assert (folder / "data.zip").read_bytes() == CONTENT
+
+
 def test_a_wrong_file_in_a_mirror_is_named(
     folder: Path, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -554,7 +575,7 @@ def test_a_failed_download_leaves_the_last_one_whole(server: Server, project: Pa
     run = runner(project)
     run("viewfinder", "download", "photos")
     server.files["/data.zip"] = b"changed"
-    configure(project, f"{server.url}/data.zip", sha256=SHA256)
+    configure(project, f"{server.url}/data.zip", sha256="0" * 64)
     done = run("viewfinder", "download", "photos", status=1)
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")

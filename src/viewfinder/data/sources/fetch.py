@@ -10,7 +10,7 @@ from typing import Any
 from viewfinder.data.sources.pack import pack_folder
 from viewfinder.data.transfer.download import Patience, download
 from viewfinder.data.transfer.item import Item, default_name, parse_item, safe_url
-from viewfinder.data.transfer.local import copy_file, is_local, local_path
+from viewfinder.data.transfer.local import copy_file, fetched_before, is_local, local_path
 from viewfinder.data.transfer.mirror import (
     VARIABLE,
     mirror_folder,
@@ -39,8 +39,9 @@ def fetch(
 ) -> None:
     """Write the files of a data set into a folder, unopened and checked.
 
-    A file in ``VIEWFINDER_MIRROR`` (a folder or an address) of the same name is taken first. A
-    broken transfer is gone on with, by this call or by the next one.
+    A file that another data set has already, by its checksum, is copied; else one of the same name
+    in ``VIEWFINDER_MIRROR`` (a folder or an address) is taken first. A broken transfer is gone on
+    with, by this call or by the next one.
 
     Args:
         folder: Where to write them.
@@ -67,6 +68,10 @@ def fetch(
             target = folder / item.name
             if is_local(item.url):
                 _take(item, target, meter)
+                continue
+            twin = fetched_before(item)
+            if twin is not None:
+                copy_file(twin, item, target, meter)
                 continue
             if _copy_from_mirror(item, target, meter):
                 continue

@@ -1,9 +1,11 @@
 """Files that are on this machine already: the user's own, and those of a mirror."""
 
+import glob
 import hashlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from viewfinder.data.schema import raw_path
 from viewfinder.data.transfer.download import wrong_checksum
 from viewfinder.data.transfer.item import Item
 from viewfinder.data.transfer.progress import Meter
@@ -39,6 +41,19 @@ def local_path(url: str) -> Path:
 def is_local(url: str) -> bool:
     """Return whether a source is on this machine."""
     return "://" not in url or url.startswith("file://")
+
+
+def fetched_before(item: Item) -> Path | None:
+    """Return the same file in the folder of another data set, known by its checksum."""
+    if item.checksum is None:
+        return None
+    folder = project_dir() / raw_path(item.name).parent
+    for path in sorted(folder.glob(f"*/{glob.escape(item.name)}")):
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, item.checksum.algorithm)
+        if found.hexdigest() == item.checksum.value:
+            return path
+    return None
 
 
 def copy_file(source: Path, item: Item, target: Path, meter: Meter) -> None:
