@@ -379,6 +379,18 @@ def test_batches_of_class_labels(project: Path) -> None:
         assert batch["label"].tolist() == expected
 
 
+def test_batches_of_grey_images(project: Path) -> None:
+    options = {"augmentations": shift(), "size": (20, 30)}
+    grey = module(project, "folders", ClassLabel(), channels=1, **options)
+    colour = module(project, "folders", ClassLabel(), **options)
+    for batch, other in zip(grey.train_dataloader(), colour.train_dataloader(), strict=True):
+        assert batch["image"].shape == (4, 1, 20, 30)
+        assert batch["image"].dtype == torch.uint8
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        expected = (other["image"].float() * weights).sum(dim=1, keepdim=True)
+        assert (batch["image"].float() - expected).abs().max() <= 1
+
+
 def test_batches_of_single_boxes(project: Path) -> None:
     data = module(project, "single", SingleBox(), augmentations=shift())
     assert data.classes == list(CLASSES)

@@ -27,8 +27,8 @@ from viewfinder.export.certificate import Certificate, certify
 from viewfinder.export.differences import Differences
 from viewfinder.export.graph import export_onnx
 from viewfinder.export.predictor import OnnxPredictor
-from viewfinder.models.convnet import ConvNet
 from viewfinder.models.fcos import FCOSDetector
+from viewfinder.models.layers import LayerNetwork
 from viewfinder.models.localizer import Localizer
 from viewfinder.models.segmenter import smp_model
 from viewfinder.tasks import (
@@ -47,7 +47,13 @@ IOU_THRESHOLD = 0.6
 
 
 def make_classification(**statistics: Any) -> Classification:
-    network = ConvNet(len(CLASSES), image_size=SIZE, channels=(8, 16))
+    layers = [{"conv": 8, "activation": "relu"}, {"max_pool": 2}, {"conv": 16}, "flatten"]
+    network = LayerNetwork(
+        len(CLASSES),
+        layers=[*layers, {"dense": "classes"}],
+        image_size=SIZE,
+        in_channels=len(statistics["mean"]),
+    )
     return Classification(network, CLASSES, **statistics)
 
 
@@ -76,9 +82,7 @@ def make_detection(**statistics: Any) -> Detection:
 
 def make_segmentation(**statistics: Any) -> SemanticSegmentation:
     classes = [BACKGROUND, *CLASSES]
-    network = smp_model(
-        len(classes), architecture="fpn", encoder="tu-test_byobnet", encoder_weights=None
-    )
+    network = smp_model(len(classes), architecture="fpn", encoder="tu-test_byobnet")
     return SemanticSegmentation(network, classes, **statistics)
 
 
@@ -406,6 +410,19 @@ def foreign_file(path: Path, entries: dict[str, str]) -> Path:
 def test_a_foreign_file_is_refused(tmp_path: Path, entries: dict[str, str]) -> None:
     with pytest.raises(ViewfinderError, match="viewfinder didn't export"):
         OnnxPredictor(foreign_file(tmp_path / "foreign.onnx", entries))
+
+
+def test_a_network_for_grey_images_takes_grey_images(tmp_path: Path) -> None:
+    task = make_classification(mean=[0.5], std=[0.5])
+    path = tmp_path / "grey.onnx"
+    export_onnx(task, path, size=SIZE, metadata={})
+    predictor = OnnxPredictor(path)
+    images = make_batch("classification", 0, 3)["image"]
+    grey = images[:, :1].contiguous()
+    found = predictor.predict(grey)["probabilities"]
+    torch.testing.assert_close(found, task.predict(grey)["probabilities"], atol=1e-4, rtol=1e-3)
+    with pytest.raises(ViewfinderError, match=r"takes grey images, uint8 \[N, 1, 64, 64\]"):
+        predictor.predict(images)
 
 
 @pytest.mark.parametrize(

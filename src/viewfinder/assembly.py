@@ -36,6 +36,7 @@ def build_datamodule(
         view=task_class(config).view(),
         size=(height, width),
         interpolation=config.image.interpolation,
+        channels=config.image.channels,
         augmentations=_instantiate(config.augment, "augment"),
         batch_size=config.loader.batch_size,
         num_workers=config.loader.num_workers,
@@ -77,6 +78,8 @@ def _instantiate(node: Any, group: str, **options: Any) -> Any:
     try:
         return instantiate(node, _convert_="all", **options)
     except InstantiationException as error:
+        if isinstance(error.__cause__, ViewfinderError):
+            raise error.__cause__ from error
         raise ViewfinderError(_cannot_build(group, node, error.__cause__ or error)) from error
 
 

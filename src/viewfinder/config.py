@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from viewfinder.errors import ViewfinderError
 
 CONFIG_NAME = "config"
+CHANNELS = (1, 3)
 INTERPOLATIONS = ("linear", "cubic", "area")
 TRAINING_KEYS = (
     "name",
@@ -208,12 +209,32 @@ def check(config: DictConfig, project: Path) -> None:
         or not all(isinstance(side, int) and side > 0 for side in size)
     ):
         raise ViewfinderError(f"image.size is {size}; expected [height, width] in pixels.")
+    _check_channels(config.image)
     if config.dataset != load_dataset(config.dataset.name, project):
         raise ViewfinderError(
             f"The data set {config.dataset.name!r} can't be changed by an experiment, since others "
             f"share its split files. Edit conf/dataset/{config.dataset.name}.yaml, or copy it "
             "under a new name."
         )
+
+
+def _check_channels(image: DictConfig) -> None:
+    if image.channels not in CHANNELS:
+        raise ViewfinderError(
+            f"image.channels is {image.channels!r}; expected 1 (grey) or 3 (red, green, blue)."
+        )
+    for key in ("mean", "std"):
+        values = image[key]
+        numbers = isinstance(values, ListConfig) and all(
+            isinstance(value, int | float) and not isinstance(value, bool) for value in values
+        )
+        if not numbers or len(values) != image.channels:
+            raise ViewfinderError(
+                f"image.{key} is {values}; expected a list of {image.channels} "
+                f"number{'s' if image.channels > 1 else ''}, one for each of image.channels."
+            )
+    if any(value <= 0 for value in image.std):
+        raise ViewfinderError(f"image.std is {image.std}; expected numbers above 0.")
 
 
 def explain(error: Exception, overrides: Sequence[str], project: Path) -> str:

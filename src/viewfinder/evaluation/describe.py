@@ -134,4 +134,5 @@ def _percent(share: float) -> str:
 
 
 def _pixels(image: Tensor) -> NDArray[np.uint8]:
-    return image.permute(1, 2, 0).numpy()
+    """Return an image [1 or 3, H, W] as RGB, uint8 [H, W, 3]."""
+    return image.expand(3, -1, -1).permute(1, 2, 0).numpy()

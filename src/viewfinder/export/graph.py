@@ -34,10 +34,10 @@ def export_onnx(
 ) -> None:
     """Write a task as one ONNX file: normalisation, network and decoding.
 
-    The graph takes ``images``, RGB, uint8 [N, 3, H, W] with any N, and returns what
-    ``task.forward`` returns, under the same names. The file's metadata hold, as JSON, ``task``,
-    ``classes``, ``preprocessing`` and the caller's entries. The file appears under its name only
-    once it is complete.
+    The graph takes ``images``, RGB or grey as the task does, uint8 [N, channels, H, W] with any N,
+    and returns what ``task.forward`` returns, under the same names. The file's metadata hold, as
+    JSON, ``task``, ``classes``, ``preprocessing`` and the caller's entries. The file appears under
+    its name only once it is complete.
 
     Args:
         task: The trained task.
@@ -71,7 +71,7 @@ def _metadata(
         "classes": task.classes,
         "preprocessing": {
             "layout": "NCHW",
-            "color": "RGB",
+            "color": "RGB" if len(task.mean) == 3 else "grey",
             "dtype": "uint8",
             "height": height,
             "width": width,
@@ -103,7 +103,7 @@ def _check_file_size(task: VisionTask) -> None:
 
 def _trace(task: VisionTask, size: tuple[int, int], opset: int) -> torch.onnx.ONNXProgram:
     # A batch of one would be taken for a constant.
-    images = torch.zeros(_TRACED_BATCH, 3, *size, dtype=torch.uint8)
+    images = torch.zeros(_TRACED_BATCH, len(task.mean), *size, dtype=torch.uint8)
     try:
         with evaluated_on_cpu(task), _silence(), torch.no_grad():
             program = torch.onnx.export(

@@ -49,7 +49,7 @@ class OnnxPredictor:
         self._outputs: list[str] = [output.name for output in self._session.get_outputs()]
 
     def predict(self, images: Tensor) -> dict[str, Tensor]:
-        """Predict for RGB images, uint8 [N, 3, H, W].
+        """Predict for RGB or grey images, uint8 [N, channels, H, W].
 
         Returns:
             The task's named predictions, as ``VisionTask.predict`` returns them.
@@ -65,18 +65,19 @@ class OnnxPredictor:
 
     def _check(self, images: Tensor) -> None:
         height, width = self.preprocessing["height"], self.preprocessing["width"]
+        channels, color = len(self.preprocessing["mean"]), self.preprocessing["color"]
         fits = (
             images.dtype == torch.uint8
             and images.ndim == 4
             and len(images) > 0
-            and images.shape[1:] == (3, height, width)
+            and images.shape[1:] == (channels, height, width)
         )
         if not fits:
             dtype = str(images.dtype).removeprefix("torch.")
             raise ViewfinderError(
                 f"{self.path} can't predict for {dtype} images of shape {list(images.shape)}: it "
-                f"takes RGB images, uint8 [N, 3, {height}, {width}] with N of 1 or more. Resize "
-                "the images to that and leave them unnormalised."
+                f"takes {color} images, uint8 [N, {channels}, {height}, {width}] with N of 1 or "
+                "more. Resize the images to that and leave them unnormalised."
             )
 
 

@@ -1,9 +1,10 @@
 """A class and one box from a timm backbone."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import timm
 from torch import Tensor, nn
+
+from viewfinder.models.timm_models import timm_features
 
 
 class Localization(NamedTuple):
@@ -26,7 +27,8 @@ class Localizer(nn.Module):
     Args:
         num_classes: Number of classes.
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stage: Which feature map of the backbone the heads read; -1 is the deepest.
         grid: Side of the grid that the feature map is pooled to for the box head.
         hidden: Width of the box head.
@@ -37,29 +39,31 @@ class Localizer(nn.Module):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stage: int = -1,
         grid: int = 4,
         hidden: int = 128,
     ) -> None:
         super().__init__()
-        self.backbone = timm.create_model(
-            backbone, pretrained=pretrained, features_only=True, out_indices=(stage,)
+        self.backbone = timm_features(
+            backbone, stages=(stage,), weights=weights, in_channels=in_channels
         )
-        channels = self.backbone.feature_info.channels()[-1]
+        info: Any = self.backbone.feature_info
+        width = info.channels()[-1]
         self.class_head = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes)
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes)
         )
         self.box_head = nn.Sequential(
             nn.AdaptiveAvgPool2d(grid),
             nn.Flatten(),
-            nn.Linear(channels * grid * grid, hidden),
+            nn.Linear(width * grid * grid, hidden),
             nn.ReLU(),
             nn.Linear(hidden, 4),
             nn.Sigmoid(),
         )
 
     def forward(self, images: Tensor) -> Localization:
-        """Map images [B, 3, H, W] to class logits and one box each."""
+        """Map images [B, in_channels, H, W] to class logits and one box each."""
         features = self.backbone(images)[-1]
         return Localization(self.class_head(features), self.box_head(features))

@@ -35,7 +35,7 @@ class VisionTask(pl.LightningModule, ABC):
     class attributes) what it sees of the data and which metric picks the best epoch.
 
     Args:
-        model: Maps normalised images, float32 [B, 3, H, W], to raw outputs.
+        model: Maps normalised images, float32 [B, channels, H, W], to raw outputs.
         classes: Class names.
         mean: Mean of each channel of the images, in [0, 1].
         std: Standard deviation of each channel, in [0, 1].
@@ -82,12 +82,12 @@ class VisionTask(pl.LightningModule, ABC):
         """Return fresh metrics."""
 
     def normalize(self, images: Tensor) -> Tensor:
-        """Turn uint8 images [B, 3, H, W] into the network's float32 input."""
+        """Turn uint8 images [B, channels, H, W] into the network's float32 input."""
         pixels = images.float().contiguous(memory_format=torch.channels_last)
         return (pixels / 255 - self.mean) / self.std
 
     def forward(self, images: Tensor) -> Predictions:
-        """Predict for uint8 images [B, 3, H, W]."""
+        """Predict for uint8 images [B, channels, H, W]."""
         height, width = images.shape[-2:]
         return self.decode(self.model(self.normalize(images)), (height, width))
 

@@ -36,6 +36,7 @@ class VisionDataModule(pl.LightningDataModule):
         view: What the task sees of it.
         size: Height and width of the model's input, pixels.
         interpolation: How images are resampled to it.
+        channels: 1 for grey images, 3 for RGB.
         augmentations: Albumentations transforms for training, by name, in order.
         batch_size: Images a batch.
         num_workers: Loader processes; 0 loads in the training process.
@@ -54,6 +55,7 @@ class VisionDataModule(pl.LightningDataModule):
         view: View,
         size: tuple[int, int],
         interpolation: Interpolation = "linear",
+        channels: int = 3,
         augmentations: Mapping[str, Any] | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
@@ -72,7 +74,7 @@ class VisionDataModule(pl.LightningDataModule):
         self._check(dataset)
         self.classes = view.classes(self.splits[splits[0]])
         transforms: Sequence[Any] = list((augmentations or {}).values())
-        self.transform = Transform(size, interpolation, transforms)
+        self.transform = Transform(size, interpolation, transforms, channels)
 
     def _check(self, dataset: str) -> None:
         for split, file in self.splits.items():

@@ -37,7 +37,7 @@ class SplitDataset(Dataset[Item]):
         return len(self.split)
 
     def __getitem__(self, key: SampleKey) -> Item:
-        """Return one item: its ``image``, uint8 [3, H, W], its ``id``, and the view's targets.
+        """Return one item: ``image``, uint8 [channels, H, W], its ``id``, and the view's targets.
 
         Args:
             key: Epoch, which only the augmentation depends on, and row number.

@@ -22,7 +22,7 @@ class Sample:
     """One decoded image with whatever annotations its task asks for.
 
     Attributes:
-        image: RGB, uint8 [H, W, 3].
+        image: RGB, uint8 [H, W, 3], or grey, uint8 [H, W, 1].
         label: Class of the whole image.
         boxes: Left, top, right, bottom in pixels, float32 [N, 4].
         labels: Class of each box, int64 [N].

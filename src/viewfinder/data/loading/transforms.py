@@ -31,6 +31,7 @@ class Transform:
         size: Height and width of the model's input, pixels.
         interpolation: How pixels are resampled.
         augmentations: Albumentations transforms, applied in order before the resize.
+        channels: 1 makes images grey at last, 3 leaves them RGB.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Transform:
         size: tuple[int, int],
         interpolation: Interpolation = "linear",
         augmentations: Sequence[Any] = (),
+        channels: int = 3,
     ) -> None:
         self.size = size
+        self.channels = channels
         self.interpolation = _INTERPOLATION[interpolation]
         self._augment = _compose(augmentations) if augmentations else None
         self._moves = any(hasattr(item, "apply_to_bboxes") for item in augmentations)
@@ -55,7 +58,11 @@ class Transform:
             generator = np.random.default_rng(list(seed))
             self._augment.set_random_state(generator, random.Random(int(generator.integers(2**63))))
             sample = self._augmented(sample)
-        return self._resized(sample)
+        sample = self._resized(sample)
+        if self.channels == 1:
+            grey = cv2.cvtColor(sample.image, cv2.COLOR_RGB2GRAY)
+            sample = replace(sample, image=np.asarray(grey[..., None], np.uint8))
+        return sample
 
     def _augmented(self, sample: Sample) -> Sample:
         assert self._augment is not None
