@@ -1,10 +1,13 @@
 """Fully convolutional networks for semantic segmentation."""
 
-from typing import Literal
+from typing import Any, Literal
 
-import timm
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from viewfinder.models.timm_models import timm_features, timm_strides
+
+_STRIDES = (8, 16, 32)
 
 
 class FCN(nn.Module):
@@ -19,7 +22,8 @@ class FCN(nn.Module):
     Args:
         num_classes: Number of classes.
         backbone: Name of a timm model with feature maps at strides 8, 16 and 32.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stride: The finest features used: 32, 16 or 8 pixels.
     """
 
@@ -28,27 +32,32 @@ class FCN(nn.Module):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stride: Literal[32, 16, 8] = 8,
     ) -> None:
         super().__init__()
-        if stride not in (8, 16, 32):
-            raise ValueError(f"stride is {stride}; an FCN has 32, 16 or 8")
-        self.backbone = timm.create_model(backbone, pretrained=pretrained, features_only=True)
-        strides = self.backbone.feature_info.reduction()
-        channels = self.backbone.feature_info.channels()
-        wanted = [value for value in (8, 16, 32) if value >= stride]
+        if stride not in _STRIDES:
+            raise ValueError(f"stride is {stride}; an FCN has 8, 16 or 32")
+        wanted = [value for value in _STRIDES if value >= stride]
+        strides = timm_strides(backbone)
         if not set(wanted) <= set(strides):
             raise ValueError(f"{backbone} has features at strides {strides}; needed: {wanted}")
-        self._used = [strides.index(value) for value in wanted]
+        self.backbone = timm_features(
+            backbone,
+            stages=[strides.index(value) for value in wanted],
+            weights=weights,
+            in_channels=in_channels,
+        )
+        info: Any = self.backbone.feature_info
         self.scores = nn.ModuleList(
-            nn.Conv2d(channels[index], num_classes, kernel_size=1) for index in self._used
+            nn.Conv2d(channels, num_classes, kernel_size=1) for channels in info.channels()
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images [B, 3, H, W] to logits [B, C, H, W]."""
+        """Map images [B, in_channels, H, W] to logits [B, C, H, W]."""
         maps = self.backbone(images)
-        scores = [score(maps[at]) for score, at in zip(self.scores, self._used, strict=True)]
+        scores = [score(features) for score, features in zip(self.scores, maps, strict=True)]
         fused = scores[-1]
         for finer in reversed(scores[:-1]):
             fused = finer + _upsample(fused, finer)

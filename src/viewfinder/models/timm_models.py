@@ -91,6 +91,23 @@ def timm_features(
     return _create(name, weights, in_channels, image_size, wanted, head=False)
 
 
+def timm_strides(name: str) -> list[int]:
+    """Return the stride of each feature map of a timm backbone, pixels.
+
+    Raises:
+        ViewfinderError: If timm has no such network, or it has no feature maps.
+    """
+    check_name(name)
+    try:
+        with torch.device("meta"):
+            strides: list[int] = timm.create_model(
+                name, features_only=True
+            ).feature_info.reduction()
+    except _BUILDING as error:
+        raise ViewfinderError(f"timm can't build {name!r} as a backbone: {error}.") from error
+    return strides
+
+
 def _create(
     name: str,
     weights: str | None,
