@@ -12,6 +12,8 @@ from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.base import VisionTask
+from viewfinder.training.options import TrainingOptions
+from viewfinder.training.phases import Phase, check_phase
 
 
 def task_class(config: DictConfig) -> type[VisionTask]:
@@ -40,6 +42,7 @@ def build_datamodule(
         augmentations=_instantiate(config.augment, "augment"),
         batch_size=config.loader.batch_size,
         num_workers=config.loader.num_workers,
+        balanced=config.loader.balanced,
         seed=config.seed,
         splits=splits,
         project=project,
@@ -69,6 +72,45 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
         )
     except TypeError as error:
         raise ViewfinderError(_cannot_build("task", config.task, error)) from error
+
+
+def build_training_options(config: DictConfig) -> TrainingOptions:
+    """Read what the experiment's training does besides Lightning's own options.
+
+    Args:
+        config: The resolved config.
+
+    Raises:
+        ViewfinderError: If an option is unknown or out of its range.
+    """
+    phases = config.training.get("phases") or []
+    options: Any = OmegaConf.to_container(config.training, resolve=True)
+    options["phases"] = [_phase(config, number, phase) for number, phase in enumerate(phases, 1)]
+    try:
+        return TrainingOptions(**options)
+    except TypeError as error:
+        raise ViewfinderError(_cannot_build("training", config.training, error)) from error
+
+
+def _phase(config: DictConfig, number: int, given: DictConfig) -> Phase:
+    check_phase(number, given)
+    freeze = given.get("freeze") or ()
+    return Phase(
+        optimizer=_instantiate(_changed(config.optimizer, given, "optimizer"), "optimizer"),
+        schedule=_instantiate(_changed(config.scheduler, given, "scheduler"), "scheduler"),
+        freeze=freeze if isinstance(freeze, str) else list(freeze),
+        epochs=given.get("epochs"),
+    )
+
+
+def _changed(base: Any, given: DictConfig, key: str) -> Any:
+    """Return a group of the config as a phase has it: its own, or with single options changed."""
+    if key not in given:
+        return base
+    own = given[key]
+    if own is None or "_target_" in own or base is None:
+        return own
+    return OmegaConf.merge(base, own)
 
 
 def _instantiate(node: Any, group: str, **options: Any) -> Any:

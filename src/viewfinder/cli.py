@@ -66,6 +66,9 @@ def _terminate(number: int, frame: object) -> NoReturn:
 
 
 def _dispatch(words: list[str]) -> int:
+    # Lightning starts the further processes of a distributed training without the word.
+    if words[:1] != ["train"] and os.environ.get("LOCAL_RANK", "0") != "0":
+        words = ["train", *words]
     if words[:1] == ["train"]:
         if words[1:] in (["--help"], ["-h"]):
             print(_HYDRA_HELP)

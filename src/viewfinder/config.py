@@ -28,6 +28,7 @@ TRAINING_KEYS = (
     "optimizer",
     "scheduler",
     "trainer",
+    "training",
 )
 _COMPOSED_HEADER = """\
 # Made by `viewfinder configure` from conf/ and params.yaml; changes here are lost.
@@ -126,6 +127,8 @@ def _quote(value: Any) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_quote(item)}' for key, item in value.items())}}}"
     if isinstance(value, Sequence):
         return f"[{','.join(_quote(item) for item in value)}]"
     return str(value)

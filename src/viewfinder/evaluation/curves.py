@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -31,7 +32,8 @@ def draw_curves(
 
     Args:
         rows: One mapping an epoch, with ``epoch``, ``train/loss``, ``val/loss`` and any
-            ``val/<metric>``; what an epoch lacks is left out of its curve.
+            ``val/<metric>``; what an epoch lacks is left out of its curve. Where ``phase``
+            changes, a line says so.
         path: The PNG file to write.
         monitor: The metric that picks the best epoch; None for the smallest ``val/loss``.
         mode: Whether the best epoch has the largest or smallest of it.
@@ -56,7 +58,26 @@ def draw_curves(
         curves = {name.removeprefix("val/"): _curve(rows, name) for name in metrics}
         _draw_panel(panels[1], curves, best)
         panels[1].set_ylabel("validation metric")
+    for axes in panels:
+        _mark_phases(axes, rows)
     figure.savefig(path, format="png")
+
+
+def _mark_phases(axes: Axes, rows: Sequence[Mapping[str, float]]) -> None:
+    """Draw a line between two epochs of different phases."""
+    for before, after in pairwise(rows):
+        if before.get("phase") != after.get("phase"):
+            where = (before["epoch"] + after["epoch"]) / 2
+            axes.axvline(where, color=FAINT, linewidth=1)
+            axes.annotate(
+                f"phase {after['phase']:.0f}",
+                (where, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -9),
+                textcoords="offset points",
+                fontsize=8,
+                color=FAINT,
+            )
 
 
 def _curve(rows: Sequence[Mapping[str, float]], name: str) -> Curve:

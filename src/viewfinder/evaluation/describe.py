@@ -38,6 +38,29 @@ def describe_classification(
         )
 
 
+def describe_multilabel(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe ``present`` [B, C] against ``labels`` [B, C].
+
+    Quality: minus the number of wrong decisions; among equals, the mean probability of the truth.
+    """
+    for index, probabilities in enumerate(predictions["probabilities"]):
+        present = batch["labels"][index] > 0
+        told = predictions["present"][index]
+        wrong = int((present != told).sum())
+        of_truth = probabilities.where(present, 1 - probabilities)
+        yield Example(
+            id=batch["id"][index],
+            image=_pixels(batch["image"][index]),
+            truth=Marks(),
+            predicted=Marks(),
+            caption=f"{_listed(present, classes)} → {_listed(told, classes)}",
+            quality=float(of_truth.mean()) - wrong,
+            right=not wrong,
+        )
+
+
 def describe_localization(
     predictions: Predictions, batch: Batch, classes: Sequence[str]
 ) -> Iterator[Example]:
@@ -127,6 +150,10 @@ def _matched_overlaps(
             matched.append(float(overlap))
             overlaps[:, partner] = 0
     return matched
+
+
+def _listed(present: Tensor, classes: Sequence[str]) -> str:
+    return ", ".join(classes[int(label)] for label in present.nonzero()) or "nothing"
 
 
 def _percent(share: float) -> str:

@@ -18,12 +18,14 @@ from viewfinder.evaluation.class_observers import (
 )
 from viewfinder.evaluation.inference import evaluate
 from viewfinder.evaluation.observer import Observer
+from viewfinder.evaluation.present_classes import PresentClasses
 from viewfinder.evaluation.selection import Gallery
 from viewfinder.outputs import new_file, new_folder
 from viewfinder.tasks import (
     Classification,
     Detection,
     Localization,
+    MultilabelClassification,
     SemanticSegmentation,
     VisionTask,
 )
@@ -35,7 +37,8 @@ def write_report(task: VisionTask, loader: DataLoader[Batch], folder: Path) -> d
     """Evaluate a trained task and write what there is to say about it.
 
     ``folder`` gets ``metrics.json`` (flat), ``plots/`` with ``predictions.png``, ``worst.png``
-    and (except for detection) ``confusion.png``, and ``tables/`` with ``per_class.csv`` and
+    and (where one class stands against another) ``confusion.png``, and ``tables/`` with
+    ``per_class.csv`` and
     (for classification and localization) ``confusion.csv``. They replace those of an earlier
     report once all of them are complete; other files in the folder stay.
 
@@ -86,6 +89,13 @@ def _(task: Classification, total: int) -> list[Observer]:
         describe.describe_classification, task.classes, total=total, count=16, key=key
     )
     return [gallery, ImageClasses(task.classes)]
+
+
+@observers_for.register
+def _(task: MultilabelClassification, total: int) -> list[Observer]:
+    key = "true classes → predicted classes"
+    gallery = Gallery(describe.describe_multilabel, task.classes, total=total, count=16, key=key)
+    return [gallery, PresentClasses(task.classes, task.thresholds.tolist())]
 
 
 @observers_for.register

@@ -38,19 +38,23 @@ class Certificate:
             image's sides.
         detections: Number of detections of both runtimes together; None for other tasks.
         unmatched: How many of them have no counterpart of the same class and place.
+        decisions: Number of values of yes-or-no outputs; None for tasks without any.
+        flipped: How many of them differ.
         metrics: Every metric of ``pytorch`` and of ``onnx``.
         latency_ms: Median milliseconds a batch of ``pytorch`` and of ``onnx``, by batch size.
         threads: Threads that both used.
         versions: Version of each package that had a part in it.
         tolerance: Largest difference allowed in an output.
         metric_tolerance: Largest difference allowed in a metric, and largest share of detections
-            allowed without a counterpart.
+            allowed without a counterpart and of decisions that may differ.
     """
 
     images: int
     largest_difference: dict[str, float]
     detections: int | None
     unmatched: int | None
+    decisions: int | None
+    flipped: int | None
     metrics: dict[str, dict[str, float]]
     latency_ms: dict[str, dict[str, float]]
     threads: int
@@ -65,7 +69,7 @@ class Certificate:
 
     def disagreement(self) -> str | None:
         """Return what differs by more than its tolerance, or None if nothing does."""
-        found = [*self._outputs(), *self._counterparts(), *self._metrics()]
+        found = [*self._outputs(), *self._counterparts(), *self._decisions(), *self._metrics()]
         if not found:
             return None
         return f"The exported model and PyTorch disagree: {'; '.join(found)}. {_MEND}"
@@ -92,6 +96,16 @@ class Certificate:
             f"class and place (tolerated share {self.metric_tolerance:g})"
         )
         return [message]
+
+    def _decisions(self) -> list[str]:
+        if not self.flipped or not self.decisions:
+            return []
+        if self.flipped / self.decisions <= self.metric_tolerance:
+            return []
+        return [
+            f"{self.flipped} of {self.decisions} decisions whether a class is present differ "
+            f"(tolerated share {self.metric_tolerance:g})"
+        ]
 
     def _metrics(self) -> list[str]:
         expected, found = self.metrics["pytorch"], self.metrics["onnx"]
@@ -120,7 +134,7 @@ def certify(
         tolerance: Largest absolute difference allowed in an output; boxes count as shares of the
             image's sides.
         metric_tolerance: Largest absolute difference allowed in a metric; also the largest share
-            of detections that only one of the two may have.
+            of detections that only one of the two may have, and of decisions that may differ.
 
     Raises:
         ViewfinderError: If the file is another task's or the loader has no batches.
@@ -146,11 +160,14 @@ def certify(
             "onnx": _latencies(predictor.predict, first),
         }
     detects = "scores" in expected
+    decides = differences.decisions > 0
     return Certificate(
         images=count,
         largest_difference=differences.largest,
         detections=differences.detections if detects else None,
         unmatched=differences.unmatched if detects else None,
+        decisions=differences.decisions if decides else None,
+        flipped=differences.flipped if decides else None,
         metrics={"pytorch": expected_metrics.compute(), "onnx": found_metrics.compute()},
         latency_ms=latency,
         threads=predictor.threads,

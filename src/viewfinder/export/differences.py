@@ -16,7 +16,8 @@ class Differences:
     Probabilities and scores are compared as they are, boxes as shares of the image's sides, so
     that one tolerance serves all. Padded detections are paired by class and place first, since
     rounding may swap two of nearly the same score; where it decides whether a detection passes a
-    threshold at all, one of the two sides has it alone.
+    threshold at all, one of the two sides has it alone. Yes-or-no outputs are counted where they
+    differ, for the same reason.
 
     Attributes:
         reach: How far apart two boxes may lie, as a share of the image's sides, to be taken for
@@ -25,12 +26,16 @@ class Differences:
             pairs agree in them.
         detections: Number of detections on both sides together.
         unmatched: How many of them have no counterpart on the other side.
+        decisions: Number of values of yes-or-no outputs.
+        flipped: How many of them differ.
     """
 
     reach: float
     largest: dict[str, float] = field(default_factory=dict)
     detections: int = 0
     unmatched: int = 0
+    decisions: int = 0
+    flipped: int = 0
 
     def update(self, expected: Predictions, found: Predictions, size: tuple[int, int]) -> None:
         """Take in both predictions for one batch of images.
@@ -50,7 +55,11 @@ class Differences:
                 self._pair(_detections(expected, image), _detections(found, image))
             return
         for name, tensor in expected.items():
-            self._record(name, tensor, found[name])
+            if tensor.dtype == torch.bool:
+                self.decisions += tensor.numel()
+                self.flipped += int((tensor != found[name]).sum())
+            else:
+                self._record(name, tensor, found[name])
 
     def _pair(self, expected: Predictions, found: Predictions) -> None:
         apart = (expected["boxes"][:, None] - found["boxes"][None]).abs().amax(dim=-1)

@@ -1,5 +1,6 @@
 """``viewfinder evaluate EXPERIMENT``: the test split's metrics, tables and pictures."""
 
+from viewfinder.config import load_composed
 from viewfinder.workspace import project_dir
 
 
@@ -10,7 +11,10 @@ def main(name: str) -> None:
     from viewfinder.stages.trained import open_trained
 
     project = project_dir()
+    settings = load_composed(name, project).predict
     model = open_trained(project / "models" / name, project)
+    if settings.flip:
+        model.task.mirror()
     with tracking.open_run(
         task=model.task.name,
         name=name,

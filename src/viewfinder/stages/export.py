@@ -17,8 +17,11 @@ def main(name: str) -> None:
     from viewfinder.stages.trained import open_trained
 
     project = project_dir()
-    settings = load_composed(name, project).export
+    config = load_composed(name, project)
+    settings = config.export
     model = open_trained(project / "models" / name, project)
+    if config.predict.flip:
+        model.task.mirror()
     exports = project / "exports" / name
     with tracking.open_run(
         task=model.task.name,

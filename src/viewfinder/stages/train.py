@@ -3,12 +3,15 @@
 DVC calls it with the composed config of an experiment, people with overrides over ``conf/``.
 """
 
+from __future__ import annotations
+
 import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,16 +19,27 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+import viewfinder
 from viewfinder.config import CONFIG_NAME, check, explain, training_config
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file, new_folder
 from viewfinder.workspace import project_dir, root
 
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+
+    from viewfinder.data.loading.datamodule import VisionDataModule
+    from viewfinder.data.schema import Split
+    from viewfinder.tasks.base import VisionTask
+    from viewfinder.tracking.protocol import Run
+    from viewfinder.training.fit import FitResult
+
 
 def main(arguments: Sequence[str]) -> None:
     """Run the Hydra application with the given command-line words."""
     project = project_dir()
-    sys.argv = ["viewfinder train", *arguments]
+    # For each further process of a distributed training, Lightning starts this file again.
+    sys.argv = [str(Path(viewfinder.__file__).with_name("__main__.py")), *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"
     application = hydra.main(
         config_path=str(project / "conf"), config_name=CONFIG_NAME, version_base="1.3"
@@ -40,6 +54,8 @@ def main(arguments: Sequence[str]) -> None:
 def _job(config: DictConfig) -> float:
     project = project_dir()
     check(config, project)
+    if _helps():
+        return _help(config)
     if HydraConfig.get().job.config_name == CONFIG_NAME:
         output = Path(HydraConfig.get().runtime.output_dir)
         title = _title(config.name, HydraConfig.get().overrides.task)
@@ -50,6 +66,11 @@ def _job(config: DictConfig) -> float:
         model=project / "models" / config.name,
         report=project / "reports" / config.name,
     )
+
+
+def _helps() -> bool:
+    """Return whether this is a further process of a distributed training."""
+    return os.environ.get("LOCAL_RANK", "0") != "0" or os.environ.get("NODE_RANK", "0") != "0"
 
 
 def _title(name: str, overrides: Sequence[str]) -> str:
@@ -70,52 +91,35 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
     Returns:
         The best value of the task's monitored metric on the validation split.
     """
-    import pytorch_lightning as pl
-    from hydra.utils import instantiate
-
     from viewfinder import tracking
-    from viewfinder.assembly import build_datamodule, build_task, task_class
-    from viewfinder.data.schema import report_path
-    from viewfinder.evaluation.curves import draw_curves
-    from viewfinder.training.fit import describe, fit
-    from viewfinder.training.model_folder import write_model
-    from viewfinder.training.resume import fingerprint, resume_state
+    from viewfinder.assembly import build_task, build_training_options, task_class
+    from viewfinder.training.fit import fit
+    from viewfinder.training.resume import resume_state
 
-    project = project_dir()
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    data = build_datamodule(config, ("train", "val"), project)
+    data = _open_data(config)
+    options = build_training_options(config)
     settings = training_config(config)
     digests = {split: file.digest() for split, file in data.splits.items()}
-    code = Path(__file__).parents[1]
-    cache = root() / ".cache" / "viewfinder"
-    task_name = task_class(config).name
     with (
-        resume_state(cache, config.name, fingerprint(settings, digests, code)) as state,
+        resume_state(_states(), config.name, _identity(settings, digests)) as state,
         tracking.open_run(
-            task=task_name,
+            task=task_class(config).name,
             name=title,
             run_id=state.run_id,
             tags=tracking.lineage_tags(config=settings, data=_data_paths(config)),
         ) as run,
     ):
         state.remember_run(run.id)
-        run.log_params(settings)
-        run.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
-        for split, file in data.splits.items():
-            run.log_input(
-                config.dataset.name, file.path.relative_to(project), digests[split], split
-            )
-        page = project / report_path(config.dataset.name)
-        if page.is_file():
-            run.log_artifact(page, "data")
+        _log_inputs(run, config, settings, data, digests)
         task = build_task(config, data.classes)
         result = fit(
             task,
             data,
-            instantiate(config.trainer, _partial_=True, _convert_="all"),
+            _trainer(config),
             state=state.folder,
             resume_from=state.last_checkpoint,
             logger=run.logger(),
+            options=options,
         )
         description = {
             "name": config.name,
@@ -123,18 +127,99 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
             "run_id": run.id,
             "config": OmegaConf.to_container(config, resolve=True),
         }
-        with new_folder(model) as folder:
-            write_model(folder, result.weights, description)
-        with new_file(report / "train.json") as path:
-            path.write_text(json.dumps(describe(result, task), indent=2) + "\n")
-        with new_file(report / "curves.csv") as path:
-            _write_rows(path, result.history)
-        with new_file(report / "curves.png") as path:
-            draw_curves(result.history, path, monitor=task.monitor, mode=task.mode)
+        _write(model, report, result, task, description)
+        run.log_params({"chosen": result.chosen})
         run.log_objective(result.score, task.monitor, task.mode)
         run.log_artifacts(report, "training")
         run.log_artifacts(model, "checkpoint")
     return result.score
+
+
+def _help(config: DictConfig) -> float:
+    """Train along with the first process, which alone tracks and writes."""
+    from viewfinder.assembly import build_task, build_training_options
+    from viewfinder.training.fit import fit
+    from viewfinder.training.resume import ResumeState
+
+    data = _open_data(config)
+    digests = {split: file.digest() for split, file in data.splits.items()}
+    identity = _identity(training_config(config), digests)
+    state = ResumeState(_states() / f"{config.name}-{identity}")
+    result = fit(
+        build_task(config, data.classes),
+        data,
+        _trainer(config),
+        state=state.folder,
+        resume_from=state.last_checkpoint,
+        logger=None,
+        options=build_training_options(config),
+    )
+    return result.score
+
+
+def _open_data(config: DictConfig) -> VisionDataModule:
+    """Seed every generator, then open the splits to train on."""
+    import pytorch_lightning as pl
+
+    from viewfinder.assembly import build_datamodule
+
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    return build_datamodule(config, ("train", "val"), project_dir())
+
+
+def _trainer(config: DictConfig) -> Callable[..., Trainer]:
+    from hydra.utils import instantiate
+
+    make: Callable[..., Trainer] = instantiate(config.trainer, _partial_=True, _convert_="all")
+    return make
+
+
+def _states() -> Path:
+    return root() / ".cache" / "viewfinder"
+
+
+def _identity(settings: dict[str, Any], digests: dict[Split, str]) -> str:
+    from viewfinder.training.resume import fingerprint
+
+    return fingerprint(settings, digests, Path(viewfinder.__file__).parent)
+
+
+def _log_inputs(
+    run: Run,
+    config: DictConfig,
+    settings: dict[str, Any],
+    data: VisionDataModule,
+    digests: dict[Split, str],
+) -> None:
+    """Log the config and the data that the training starts from."""
+    from viewfinder.data.schema import report_path
+
+    project = project_dir()
+    run.log_params(settings)
+    run.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
+    for split, file in data.splits.items():
+        run.log_input(config.dataset.name, file.path.relative_to(project), digests[split], split)
+    page = project / report_path(config.dataset.name)
+    if page.is_file():
+        run.log_artifact(page, "data")
+
+
+def _write(
+    model: Path, report: Path, result: FitResult, task: VisionTask, description: dict[str, Any]
+) -> None:
+    """Write the model and the training's figures."""
+    from viewfinder.evaluation.curves import draw_curves
+    from viewfinder.training.fit import describe
+    from viewfinder.training.model_folder import write_model
+
+    with new_folder(model) as folder:
+        write_model(folder, result.weights, description)
+    with new_file(report / "train.json") as path:
+        path.write_text(json.dumps(describe(result, task), indent=2) + "\n")
+    with new_file(report / "curves.csv") as path:
+        _write_rows(path, result.history)
+    with new_file(report / "curves.png") as path:
+        draw_curves(result.history, path, monitor=task.monitor, mode=task.mode)
 
 
 def _data_paths(config: DictConfig) -> dict[str, str]:

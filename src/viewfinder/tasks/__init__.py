@@ -4,12 +4,14 @@ from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
 from viewfinder.tasks.classification import Classification
 from viewfinder.tasks.detection import Detection
 from viewfinder.tasks.localization import Localization
+from viewfinder.tasks.multilabel import MultilabelClassification
 from viewfinder.tasks.segmentation import SemanticSegmentation
 
 __all__ = [
     "Classification",
     "Detection",
     "Localization",
+    "MultilabelClassification",
     "Predictions",
     "SemanticSegmentation",
     "TaskMetrics",

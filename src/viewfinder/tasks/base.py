@@ -1,8 +1,9 @@
 """What all tasks share: the only training and validation step."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import pytorch_lightning as pl
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import View
+from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.mirroring import merge_mirrored
+from viewfinder.tasks.parameter_groups import ParameterGroups, scale_rates
 from viewfinder.tasks.schedule import Schedule
 
 Predictions = dict[str, Tensor]
@@ -41,12 +46,21 @@ class VisionTask(pl.LightningModule, ABC):
         std: Standard deviation of each channel, in [0, 1].
         optimizer: Makes the optimizer from the parameters; needed for training only.
         schedule: Learning-rate schedule; None keeps the rate constant.
+
+    Attributes:
+        groups: Which parameters learn at which share of the optimizer's rate.
+        frozen: Layers that stay in evaluation mode.
+        epochs: How long optimizer and schedule last; None for the whole training.
+        mirrors: Whether predictions are means over an image and its mirror image.
+        measured: Names of the buffers that are set from validation data.
     """
 
     name: ClassVar[str]
     view: ClassVar[type[View]]
     monitor: ClassVar[str]
     mode: ClassVar[Literal["min", "max"]] = "max"
+    measured: ClassVar[tuple[str, ...]] = ()
+    can_mirror: ClassVar[bool] = False
     mean: Tensor
     std: Tensor
 
@@ -65,6 +79,10 @@ class VisionTask(pl.LightningModule, ABC):
         self.classes = list(classes)
         self.make_optimizer = optimizer
         self.schedule = schedule
+        self.groups = ParameterGroups()
+        self.frozen: list[nn.Module] = []
+        self.epochs: int | None = None
+        self.mirrors = False
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self._validation: TaskMetrics | None = None
@@ -81,6 +99,26 @@ class VisionTask(pl.LightningModule, ABC):
     def new_metrics(self) -> TaskMetrics:
         """Return fresh metrics."""
 
+    def learn_from(self, split: SplitFile) -> None:
+        """Take from the training split what the losses depend on; by default nothing."""
+
+    def merge(self, predictions: Predictions, mirrored: Predictions, width: int) -> Predictions:
+        """Return the mean of the predictions for images and their mirror images."""
+        return merge_mirrored(predictions, mirrored, width)
+
+    def mirror(self) -> None:
+        """Predict the mean over each image and its mirror image from now on.
+
+        Raises:
+            ViewfinderError: If the task's predictions have no mean.
+        """
+        if not self.can_mirror:
+            raise ViewfinderError(
+                f"predict.flip can't be used for the task {self.name!r}: its predictions have no "
+                "mean. Set predict.flip=false."
+            )
+        self.mirrors = True
+
     def normalize(self, images: Tensor) -> Tensor:
         """Turn uint8 images [B, channels, H, W] into the network's float32 input."""
         pixels = images.float().contiguous(memory_format=torch.channels_last)
@@ -89,13 +127,25 @@ class VisionTask(pl.LightningModule, ABC):
     def forward(self, images: Tensor) -> Predictions:
         """Predict for uint8 images [B, channels, H, W]."""
         height, width = images.shape[-2:]
-        return self.decode(self.model(self.normalize(images)), (height, width))
+        pixels = self.normalize(images)
+        predictions = self.decode(self.model(pixels), (height, width))
+        if not self.mirrors:
+            return predictions
+        mirrored = self.decode(self.model(pixels.flip(-1)), (height, width))
+        return self.merge(predictions, mirrored, width)
 
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Predictions:
         """Predict without gradients, wherever the network lies, in evaluation mode."""
         self.eval()
         return self(images.to(self.device))
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all layers but the frozen ones."""
+        super().train(mode)
+        for layer in self.frozen:
+            layer.eval()
+        return self
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
@@ -124,13 +174,18 @@ class VisionTask(pl.LightningModule, ABC):
         """Build optimizer and schedule for Lightning."""
         if self.make_optimizer is None:
             raise ValueError("this task was built without an optimizer: it can predict, not train")
-        optimizer = self.make_optimizer(self.parameters())
+        optimizer = self.make_optimizer(self.groups(self.model))
+        scale_rates(optimizer)
         if self.schedule is None:
             return optimizer
+        whole = self.trainer.max_epochs or 1
+        epochs = self.epochs or whole
         schedule = self.schedule.build(
             optimizer,
-            steps=int(self.trainer.estimated_stepping_batches),
-            epochs=self.trainer.max_epochs or 1,
+            steps=math.ceil(self.trainer.estimated_stepping_batches * epochs / whole),
+            epochs=epochs,
+            monitor=self.monitor,
+            mode=self.mode,
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
@@ -139,5 +194,11 @@ class VisionTask(pl.LightningModule, ABC):
         named = {f"{stage}/loss": total.detach()}
         if len(losses) > 1:
             named |= {f"{stage}/loss_{name}": value.detach() for name, value in losses.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=len(batch["id"]))
+        self.log_dict(
+            named,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(batch["id"]),
+            sync_dist=self.trainer.world_size > 1,
+        )
         return total

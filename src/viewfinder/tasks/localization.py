@@ -77,6 +77,7 @@ class Localization(VisionTask):
     name: ClassVar[str] = "localization"
     view: ClassVar[type[View]] = SingleBox
     monitor: ClassVar[str] = "val/joint_accuracy"
+    can_mirror: ClassVar[bool] = True
 
     def __init__(self, *arguments: Any, losses: Mapping[str, float], **options: Any) -> None:
         super().__init__(*arguments, **options)

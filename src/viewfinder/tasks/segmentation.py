@@ -58,6 +58,7 @@ class SemanticSegmentation(VisionTask):
     name: ClassVar[str] = "segmentation"
     view: ClassVar[type[View]] = SemanticMask
     monitor: ClassVar[str] = "val/mean_iou"
+    can_mirror: ClassVar[bool] = True
 
     def __init__(self, *arguments: Any, losses: Mapping[str, float], **options: Any) -> None:
         super().__init__(*arguments, **options)

@@ -1,8 +1,6 @@
 """What the trainer does besides training."""
 
 import random
-import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -10,24 +8,29 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from viewfinder.training.phases import Phases
+
 
 class History(Callback):
     """Keeps the metrics of every epoch, across interruptions.
 
     Attributes:
-        rows: One mapping an epoch: its number, the metrics and the learning rate.
+        rows: One mapping an epoch: its number, the phase's, the metrics and the learning rate.
+        phases: The phases of the training, if it has any.
     """
 
     def __init__(self) -> None:
+        self.phases: Phases | None = None
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Add the epoch's row."""
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        self.rows.append(
-            {"epoch": trainer.current_epoch, **dict(sorted(metrics.items())), "lr": rate}
-        )
+        epoch = trainer.current_epoch
+        phase = {} if self.phases is None else {"phase": self.phases.at(epoch) + 1}
+        # Groups are sorted by their share of the rate.
+        rate = trainer.optimizers[0].param_groups[-1]["lr"]
+        self.rows.append({"epoch": epoch, **phase, **dict(sorted(metrics.items())), "lr": rate})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows."""
@@ -67,28 +70,3 @@ class RandomState(Callback):
         np.random.set_state((name, np.array(keys, np.uint32), position, has_gauss, gauss))
         version, internal, gauss_next = state["python"]
         random.setstate((version, tuple(internal), gauss_next))
-
-
-class EpochLines(Callback):
-    """One line an epoch, for logs and terminals that can't show a bar.
-
-    Args:
-        monitor: The metric to show.
-    """
-
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
-        self._start = time.perf_counter()
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self._start = time.perf_counter()
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Print the epoch's loss, metric and time."""
-        seconds = time.perf_counter() - self._start
-        metrics = trainer.callback_metrics
-        shown = [name for name in ("train/loss", self.monitor) if name in metrics]
-        figures = "  ".join(f"{name} {float(metrics[name]):.4f}" for name in shown)
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        print(f"{epoch}  {figures}  {seconds:.1f} s", file=sys.stderr, flush=True)

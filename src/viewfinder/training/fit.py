@@ -4,26 +4,37 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.base import VisionTask
-from viewfinder.training.callbacks import EpochLines, History, RandomState
+from viewfinder.tasks.parameter_groups import ParameterGroups
+from viewfinder.training.averaging import MovingAverage
+from viewfinder.training.callbacks import History, RandomState
+from viewfinder.training.failures import FiniteLoss, memory_errors
+from viewfinder.training.mixing import Mixing
+from viewfinder.training.options import TrainingOptions
+from viewfinder.training.phases import Phases
+from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.reporting import reporter
+from viewfinder.training.tuning import tune
 
-_STEPS_A_REFRESH = 20
 _ADVICE = (
     ".*does not have many workers.*",
     ".*number of training batches.*",
     ".*exists and is not empty.*",
     ".*LeafSpec.*",
+    ".*in eval mode at the start of training.*",
+    ".*recommended to use .*sync_dist=True.*",
+    ".*when running on CPU or when automatic OOM detection.*",
 )
 
 
@@ -32,16 +43,18 @@ class FitResult:
     """What a training leaves behind.
 
     Attributes:
-        weights: The network's weights after its best epoch.
+        weights: The task's state after its best epoch.
         best_epoch: That epoch, counted from 0.
         score: The monitored metric there.
         history: The metrics of every epoch.
+        chosen: What was chosen before the training, by config key.
     """
 
     weights: dict[str, torch.Tensor]
     best_epoch: int
     score: float
     history: list[dict[str, float]]
+    chosen: dict[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -52,6 +65,7 @@ def fit(
     state: Path,
     resume_from: Path | None,
     logger: Logger | None,
+    options: TrainingOptions | None = None,
 ) -> FitResult:
     """Train, or go on with a training that was cut off.
 
@@ -62,28 +76,72 @@ def fit(
         state: Folder for the checkpoints.
         resume_from: Checkpoint to go on from.
         logger: Where metrics go besides the history.
+        options: What to do besides the trainer's own options; None for nothing.
 
     Raises:
         KeyboardInterrupt: If the user interrupted it; the state allows to go on.
-        ViewfinderError: If the loss is no longer finite.
+        ViewfinderError: If task and network do not fit, the loss is no longer finite, or memory
+            runs out.
     """
+    options = options or TrainingOptions()
     _quieten_libraries()
-    history = History()
+    _prepare(task, data, options)
+    with memory_errors(data.batch_size, data.transform.size):
+        chosen = tune(task, data, make_trainer, options, state)
     best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
     last = ModelCheckpoint(state, "last", monitor=None, enable_version_counter=False)
+    history = History()
+    callbacks = [history, RandomState(), *_callbacks(task, options, best), best, last]
+    phases = Phases(options.phases, task) if options.phases else None
+    if phases is not None:
+        history.phases = phases
+        callbacks.insert(0, phases)
     trainer = make_trainer(
-        callbacks=[history, RandomState(), *_progress(task.monitor), best, last],
+        callbacks=callbacks,
         logger=logger or False,
         enable_model_summary=False,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-    if resume_from is not None:
+    if resume_from is not None and trainer.is_global_zero:
         print(f"Resuming from {resume_from}", file=sys.stderr)
     try:
-        trainer.fit(task, data, ckpt_path=resume_from)
+        with memory_errors(data.batch_size, data.transform.size):
+            trainer.fit(task, data, ckpt_path=resume_from)
     except SystemExit as stop:
         raise KeyboardInterrupt from stop
+    return _result(task, best, history, chosen)
+
+
+def _prepare(task: VisionTask, data: VisionDataModule, options: TrainingOptions) -> None:
+    """Give the task what its options say, and see that everything fits."""
+    task.groups = ParameterGroups(options.rates or {}, options.layer_decay)
+    task.groups(task.model)
+    task.learn_from(data.splits["train"])
+    with memory_errors(data.batch_size, data.transform.size):
+        rehearse(task, data.val_dataloader())
+    if options.compile:
+        task.model.compile()
+
+
+def _callbacks(task: VisionTask, options: TrainingOptions, best: ModelCheckpoint) -> list[Callback]:
+    """Return what the options ask for; the moving average comes before the checkpoints."""
+    callbacks: list[Callback] = [reporter(task.monitor), FiniteLoss(best)]
+    if options.mixup or options.cutmix:
+        callbacks.append(Mixing(task, mixup=options.mixup, cutmix=options.cutmix))
+    if options.ema_decay:
+        callbacks.append(MovingAverage(options.ema_decay))
+    if options.early_stopping:
+        callbacks.append(
+            EarlyStopping(task.monitor, mode=task.mode, patience=options.early_stopping)
+        )
+    return callbacks
+
+
+def _result(
+    task: VisionTask, best: ModelCheckpoint, history: History, chosen: dict[str, float]
+) -> FitResult:
     if not best.best_model_path:
         raise ViewfinderError(
             f"The training ended without a value for {task.monitor!r}; its loss was "
@@ -97,20 +155,8 @@ def fit(
         best_epoch=int(checkpoint["epoch"]),
         score=float(best.best_model_score),
         history=history.rows,
+        chosen=chosen,
     )
-
-
-def _progress(monitor: str) -> list[Callback]:
-    if sys.stderr.isatty():
-        return [TQDMProgressBar(refresh_rate=_STEPS_A_REFRESH)]
-    return [EpochLines(monitor), _NoBar()]
-
-
-class _NoBar(TQDMProgressBar):
-    """Keeps Lightning from adding its own bar where there is no terminal."""
-
-    def __init__(self) -> None:
-        super().__init__(refresh_rate=0)
 
 
 def _quieten_libraries() -> None:
@@ -127,4 +173,5 @@ def describe(result: FitResult, task: VisionTask) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         task.monitor: result.score,
+        **{name.replace(".", "_"): value for name, value in result.chosen.items()},
     }

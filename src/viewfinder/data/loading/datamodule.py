@@ -9,16 +9,27 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from viewfinder.data.loading.balanced import BalancedSampler
+from viewfinder.data.loading.class_counts import image_classes
 from viewfinder.data.loading.dataset import Batch, SplitDataset, collate
+from viewfinder.data.loading.rank_share import EpochOrder, share
 from viewfinder.data.loading.sampler import EpochSampler
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Interpolation, Transform
-from viewfinder.data.loading.views import Boxes, ClassLabel, SemanticMask, SingleBox, View
+from viewfinder.data.loading.views import (
+    Boxes,
+    ClassesPresent,
+    ClassLabel,
+    SemanticMask,
+    SingleBox,
+    View,
+)
 from viewfinder.data.schema import SPLITS, Split, split_path
 from viewfinder.errors import ViewfinderError
 
 _SERVED_BY: dict[str, type[View]] = {
     "classification": ClassLabel,
+    "multilabel": ClassesPresent,
     "localization": SingleBox,
     "detection": Boxes,
     "segmentation": SemanticMask,
@@ -40,6 +51,7 @@ class VisionDataModule(pl.LightningDataModule):
         augmentations: Albumentations transforms for training, by name, in order.
         batch_size: Images a batch.
         num_workers: Loader processes; 0 loads in the training process.
+        balanced: Whether training batches hold every class as often as every other.
         seed: Seed of order and augmentation.
         splits: The splits to open; the others are neither read nor checked.
         project: The checkout that holds the split files.
@@ -59,6 +71,7 @@ class VisionDataModule(pl.LightningDataModule):
         augmentations: Mapping[str, Any] | None = None,
         batch_size: int = 32,
         num_workers: int = 0,
+        balanced: bool = False,
         seed: int = 0,
         splits: Sequence[Split] = SPLITS,
         project: Path = Path(),
@@ -67,6 +80,7 @@ class VisionDataModule(pl.LightningDataModule):
         self.view = view
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.balanced = balanced
         self.seed = seed
         self.splits: dict[Split, SplitFile] = {
             split: SplitFile(project / split_path(dataset, split)) for split in splits
@@ -111,7 +125,7 @@ class VisionDataModule(pl.LightningDataModule):
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=EpochSampler(len(file), self.seed, shuffle=training),
+            sampler=share(self._order(file, training=training), even=training),
             drop_last=training and len(file) > self.batch_size,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
@@ -120,6 +134,11 @@ class VisionDataModule(pl.LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),
             worker_init_fn=_one_thread_a_worker,
         )
+
+    def _order(self, file: SplitFile, *, training: bool) -> EpochOrder:
+        if training and self.balanced:
+            return BalancedSampler(image_classes(file), self.seed)
+        return EpochSampler(len(file), self.seed, shuffle=training)
 
 
 def _one_thread_a_worker(worker: int) -> None:

@@ -63,4 +63,6 @@ def collate(items: list[Item]) -> Batch:
 
 
 def _stackable(name: str, values: list[Any]) -> bool:
-    return isinstance(values[0], Tensor) and name not in {"boxes", "labels"}
+    if name == "labels":  # a number for each class, or one for each object
+        return values[0].is_floating_point()
+    return isinstance(values[0], Tensor) and name != "boxes"

@@ -76,6 +76,47 @@ class ClassLabel:
         return {"label": torch.tensor(sample.label)}
 
 
+class ClassesPresent:
+    """All classes present in an image: the authors' own list, else those of its objects.
+
+    A class from the list belongs to the whole image, so its box is the image; that of an object
+    goes with the object when an augmentation crops it away.
+    """
+
+    columns: ClassVar[list[str]] = ["id", "image", "labels", "objects"]
+    keeps_boxes: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._count: int | None = None
+
+    def lacks(self, split: SplitFile) -> str | None:
+        names = split.table.column_names
+        if "labels" in names:
+            without = split.table.column("labels").null_count
+            return f"classes ({without} of {len(split)} images have none)" if without else None
+        return None if "objects" in names else "a list of classes an image, or objects"
+
+    def classes(self, split: SplitFile) -> list[str]:
+        self._count = len(split.info.classes)
+        return split.info.classes
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        image = _image(row)
+        if "labels" not in row:
+            boxes, labels = _boxes(row)
+            return Sample(image, boxes=boxes, labels=labels)
+        labels = np.array(row["labels"], np.int64)
+        height, width = image.shape[:2]
+        boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(labels), 1))
+        return Sample(image, boxes=boxes, labels=labels)
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        assert self._count is not None, "classes() says how many there are"
+        present = torch.zeros(self._count)
+        present[torch.from_numpy(sample.labels)] = 1
+        return {"labels": present}
+
+
 class SingleBox:
     """The class and box of the one object in an image."""
 
