@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_best(
 def test_a_diverging_training_is_a_failed_run(project: Path, run: Run) -> None:
     words = ("name=diverging", "optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant")
     done = run(*TRAIN, *words, status=1)
-    assert "The loss is not a finite number in epoch 1" in done.stderr
+    assert "The loss is not a finite number in epoch" in done.stderr
     assert "Traceback" not in done.stderr
     assert "FAILED" in statuses(project)
     assert not list((project / "outputs" / "diverging").rglob("model.json"))
