@@ -134,7 +134,7 @@ def test_a_training_that_was_cut_off_ends_the_same(
         (Localizer(3, backbone="test_resnet"), ["box_head", "class_head"]),
         (FCOSDetector(3, backbone="test_resnet", channels=32), ["fcos.head"]),
         (
-            smp_model(3, architecture="fpn", encoder="tu-test_resnet", encoder_weights=None),
+            smp_model(3, architecture="fpn", encoder="tu-test_resnet"),
             ["segmentation_head"],
         ),
         (TinyNet(3), ["head"]),

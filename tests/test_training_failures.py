@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from patches import NORMALISATION, TinyNet, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
 
-from viewfinder.assembly import build_task
+from viewfinder.assembly import build_task, build_training_options
 from viewfinder.config import compose_config
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
@@ -148,7 +148,7 @@ def test_other_errors_of_a_network_stay_what_they_are(
     [
         (
             Classification,
-            smp_model(4, architecture="fpn", encoder="tu-test_resnet", encoder_weights=None),
+            smp_model(4, architecture="fpn", encoder="tu-test_resnet"),
             "[2, 4, 32, 32]",
         ),
         (Classification, Localizer(4, backbone="test_resnet"), "Localization with tensors"),
@@ -163,7 +163,10 @@ def test_a_task_and_a_network_that_do_not_fit_are_both_named(
     annotation = "label" if kind is Classification else "objects"
     chances = None if annotation == "label" else one
     made = patches(write_patches(tmp_path, annotation, chances=chances), kind, size=(32, 32))
-    task = kind(network, list("abcd"), **NORMALISATION)
+    given: dict[str, Any] = {}
+    if kind is Localization:
+        given = {"losses": {"cross_entropy": 1.0, "l1": 1.0}}
+    task = kind(network, list("abcd"), **NORMALISATION, **given)
     with pytest.raises(ViewfinderError) as caught:
         rehearse(task, made.val_dataloader())
     message = str(caught.value)
@@ -190,7 +193,8 @@ def test_a_rehearsal_leaves_everything_as_it_was(data: VisionDataModule) -> None
 
 
 def test_two_processes_end_as_one_does(project: Path, run: Run, tmp_path: Path) -> None:
-    knobs = ["optimizer=sgd", "scheduler=constant", "trainer.max_epochs=3"]
+    phases = "training.phases=[{freeze: backbone, epochs: 1}, {optimizer: {lr: 0.02}}]"
+    knobs = ["optimizer=sgd", "scheduler=one_cycle", "trainer.max_epochs=3", phases]
     many = ["name=ddp", "loader.batch_size=8", "trainer.devices=2", "trainer.strategy=ddp"]
     before = len(statuses(project)) if (project / "mlflow.db").exists() else 0
     run(*TRAIN, *knobs, *many, "trainer.accelerator=cpu")
@@ -204,7 +208,15 @@ def test_two_processes_end_as_one_does(project: Path, run: Run, tmp_path: Path) 
     torch.manual_seed(config.seed)
     task = build_task(config, ["a", "b", "c", "d"])
     module = patches(project, Classification, batch_size=16, seed=config.seed)
-    result = fit(task, module, trainer(3), state=tmp_path, resume_from=None, logger=None)
+    result = fit(
+        task,
+        module,
+        trainer(3),
+        state=tmp_path,
+        resume_from=None,
+        logger=None,
+        options=build_training_options(config),
+    )
     assert found["val/accuracy"] == pytest.approx(result.score, abs=1e-6)
     assert found["best_epoch"] == result.best_epoch
     with (folder / "report" / "curves.csv").open() as file:

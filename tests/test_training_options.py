@@ -5,6 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from patches import NORMALISATION, SIDE, TinyNet, make_task, patches, trainer, write_patches
@@ -15,6 +18,8 @@ from viewfinder.data.loading.class_counts import class_counts, image_classes
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.loading.rank_share import RankShare
 from viewfinder.data.loading.sampler import EpochSampler
+from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localization as RawLocalization
 from viewfinder.tasks import (
@@ -147,7 +152,9 @@ def test_mixing_refuses_targets_that_it_cannot_blend(
     data: VisionDataModule, tmp_path: Path
 ) -> None:
     with pytest.raises(ViewfinderError, match=r"training\.mixup .* task 'segmentation'"):
-        Mixing(make_task(SemanticSegmentation), mixup=1.0, cutmix=None)
+        Mixing(
+            make_task(SemanticSegmentation, losses={"cross_entropy": 1.0}), mixup=1.0, cutmix=None
+        )
     assert train(make_task(Classification), data, tmp_path, cutmix=1.0).history
 
 
@@ -284,6 +291,25 @@ def test_class_weights_make_up_for_rare_classes(tmp_path: Path) -> None:
     assert float(plain.losses(logits, batch)["cross_entropy"]) != pytest.approx(float(expected))
 
 
+def test_rare_pixels_weigh_more(tmp_path: Path) -> None:
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    mask = np.full((8, 8), 255, np.uint8)
+    mask[:, :5], mask[0, 5], mask[1:3, 5] = 0, 1, 2
+    encoded = {"path": "a.png", "bytes": cv2.imencode(".png", mask)[1].tobytes()}
+    row = {"id": "a", "image": encoded, "width": 8, "height": 8, "group": None, "mask": encoded}
+    schema = split_schema(["mask"], SplitInfo("scenes", "train", ["a", "b", "c", "d"], {}))
+    with pa.ipc.new_stream(folder / "train.arrow", schema) as writer:
+        writer.write_table(pa.Table.from_pylist([row], schema=schema))
+    task = make_task(SemanticSegmentation, losses={"cross_entropy": 1.0}, class_weights="balanced")
+    task.learn_from(SplitFile(folder / "train.arrow"))
+    assert task.weights.tolist() == pytest.approx([2 / 40, 2.0, 1.0, 1.0])
+    logits = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    target = torch.from_numpy(mask)[None].long()
+    expected = nn.functional.cross_entropy(logits, target, task.weights, ignore_index=255)
+    torch.testing.assert_close(task.losses(logits, {"mask": target})["cross_entropy"], expected)
+
+
 def test_two_classes_have_binary_metrics() -> None:
     metrics = ClassificationMetrics(2)
     second = torch.tensor([0.9, 0.6, 0.4, 0.2])
@@ -334,7 +360,8 @@ class Leftmost(nn.Module):
 
 @pytest.mark.parametrize("kind", [Classification, Localization, SemanticSegmentation])
 def test_mirrored_predictions_do_not_depend_on_left_and_right(kind: type[VisionTask]) -> None:
-    task = kind(Leftmost(kind.name), ["left", "right"], **NORMALISATION).eval()
+    given = {} if kind is Classification else {"losses": {"cross_entropy": 1.0}}
+    task = kind(Leftmost(kind.name), ["left", "right"], **NORMALISATION, **given).eval()
     generator = torch.Generator().manual_seed(2)
     images = torch.randint(0, 256, (3, 3, SIDE, SIDE), dtype=torch.uint8, generator=generator)
     alone = task.predict(images)

@@ -89,6 +89,8 @@ def _tasks(reading: Reading) -> list[str]:
     if "label" in reading.annotations:
         return ["classification"]
     tasks = []
+    if "labels" in reading.annotations:
+        tasks.append("multilabel")
     if "mask" in reading.annotations:
         tasks.append("segmentation")
     if "objects" in reading.annotations:
@@ -98,6 +100,8 @@ def _tasks(reading: Reading) -> list[str]:
             tasks.insert(0, "localization")
         if all(item.rle is not None for items in objects for item in items):
             tasks.append("segmentation")
+        if "multilabel" not in tasks:
+            tasks.append("multilabel")
     return tasks
 
 

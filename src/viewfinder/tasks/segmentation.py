@@ -1,19 +1,24 @@
 """Semantic segmentation: the class of each pixel."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import numpy as np
+import torch
 from torch import Tensor
-from torch.nn import CrossEntropyLoss
+from torch.nn import functional as F
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import BACKGROUND, SemanticMask, View
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
 from viewfinder.tasks.losses import Term, WeightedSum
 
 IGNORE = 255
+_LARGEST_WEIGHT = 10.0
+_MOST_COUNTED = 500
 
 
 class SegmentationMetrics(TaskMetrics):
@@ -52,6 +57,9 @@ class SemanticSegmentation(VisionTask):
         losses: Weight of each term: ``cross_entropy``, ``dice``, ``lovasz`` (M. Berman et al.,
             The Lovász-Softmax loss, CVPR 2018) and ``focal`` (T.-Y. Lin et al., Focal Loss for
             Dense Object Detection, ICCV 2017).
+        class_weights: ``balanced`` weighs each class in the cross-entropy by the median share of a
+            class over its own share of the training pixels, at most 10 (D. Eigen, R. Fergus, ICCV
+            2015); None weighs all pixels alike.
         arguments: See ``VisionTask``.
     """
 
@@ -60,9 +68,31 @@ class SemanticSegmentation(VisionTask):
     monitor: ClassVar[str] = "val/mean_iou"
     can_mirror: ClassVar[bool] = True
 
-    def __init__(self, *arguments: Any, losses: Mapping[str, float], **options: Any) -> None:
+    weights: Tensor
+
+    def __init__(
+        self,
+        *arguments: Any,
+        losses: Mapping[str, float],
+        class_weights: Literal["balanced"] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(*arguments, **options)
-        self._losses = WeightedSum(losses, _terms(), task=self.name)
+        self.class_weights = class_weights
+        self.register_buffer("weights", torch.ones(len(self.classes)), persistent=False)
+        terms = {"cross_entropy": self._cross_entropy, **_terms()}
+        self._losses = WeightedSum(losses, terms, task=self.name)
+
+    def learn_from(self, split: SplitFile) -> None:
+        """Take the weight of each class from the pixels of the training split."""
+        if self.class_weights is not None:
+            shares = _pixel_shares(split, len(self.classes))
+            weights = shares[shares > 0].median() / shares.clamp(min=1e-9)
+            self.weights.copy_(weights.clamp(max=_LARGEST_WEIGHT).where(shares > 0, 1.0))
+
+    def _cross_entropy(self, outputs: Tensor, mask: Tensor) -> Tensor:
+        weight = None if self.class_weights is None else self.weights
+        return F.cross_entropy(outputs, mask, weight=weight, ignore_index=IGNORE)
 
     def losses(self, outputs: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the losses of logits [B, C, H, W] against ``mask`` [B, H, W]."""
@@ -81,8 +111,19 @@ def _terms() -> dict[str, Term]:
     from segmentation_models_pytorch.losses import DiceLoss, FocalLoss, LovaszLoss
 
     return {
-        "cross_entropy": CrossEntropyLoss(ignore_index=IGNORE),
         "dice": DiceLoss("multiclass", ignore_index=IGNORE),
         "lovasz": LovaszLoss("multiclass", ignore_index=IGNORE),
         "focal": FocalLoss("multiclass", ignore_index=IGNORE),
     }
+
+
+def _pixel_shares(split: SplitFile, num_classes: int) -> Tensor:
+    """Return each class's share of the pixels, float32 [C], over images spread through a split."""
+    view = SemanticMask()
+    counts = np.zeros(IGNORE + 1, np.int64)
+    for index in np.linspace(0, len(split) - 1, min(len(split), _MOST_COUNTED)).astype(int):
+        mask = view.sample(split.row(int(index), view.columns)).mask
+        assert mask is not None
+        counts += np.bincount(mask.ravel(), minlength=len(counts))
+    pixels = torch.from_numpy(counts[:num_classes]).float()
+    return pixels / pixels.sum().clamp(min=1)
