@@ -48,7 +48,7 @@ def _print_imagenet(paths: Sequence[Path], name: str | None, weights: str | None
     from PIL import Image, ImageOps
 
     from viewfinder.models.imagenet import ImageNetClassifier
-    from viewfinder.models.timm_models import PACKAGED_MODEL
+    from viewfinder.models.timm_weights import PACKAGED_MODEL
 
     classifier = ImageNetClassifier(name or PACKAGED_MODEL, weights)
     for path in paths:
