@@ -36,7 +36,16 @@ def viewfinder(
 def test_help_names_every_stage() -> None:
     done = viewfinder("--help")
     assert done.returncode == 0, done.stderr
-    for stage in ("configure", "download", "split", "train", "evaluate", "export", "results"):
+    for stage in (
+        "configure",
+        "download",
+        "split",
+        "train",
+        "evaluate",
+        "export",
+        "predict",
+        "results",
+    ):
         assert stage in done.stdout
 
 

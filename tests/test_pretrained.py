@@ -158,6 +158,28 @@ def test_a_tensor_of_another_shape_is_named_with_both(trained: nn.Module, tmp_pa
         assert part in message
 
 
+def test_a_head_for_other_features_is_named_with_both_shapes(
+    trained: nn.Module, tmp_path: Path
+) -> None:
+    state = dict(trained.state_dict())
+    state["fc.weight"] = torch.zeros(5, 7)
+    torch.save(state, tmp_path / "w.pt")
+    message = refusal(str(tmp_path / "w.pt"))
+    assert "'fc.weight' has the shape [5, 7]" in message
+
+
+def test_weights_without_a_head_start_a_new_one(
+    trained: nn.Module, images: Tensor, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    state = {name: value for name, value in trained.state_dict().items() if "fc." not in name}
+    torch.save(state, tmp_path / "w.pt")
+    network = timm_classifier(5, name=NAME, weights=str(tmp_path / "w.pt")).eval()
+    assert "there is no head; test_resnet starts with a new one of 5" in capsys.readouterr().err
+    with torch.no_grad():
+        features = network.forward_features(images)
+        torch.testing.assert_close(features, trained.forward_features(images))
+
+
 def test_weights_of_another_network_are_refused(file: Path) -> None:
     message = refusal(str(file), name="test_byobnet")
     assert "does not fit timm's test_byobnet" in message
@@ -169,7 +191,11 @@ def test_weights_of_another_network_are_refused(file: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("weights.txt", b"", "expected a state dict in .pt, .pth, .safetensors, .npz"),
+        (
+            "weights.txt",
+            b"",
+            "`hub`, `package` or a file with a state dict: .pt, .pth",
+        ),
         ("weights.pt", None, "There is no file of weights"),
         ("weights.pt", b"nonsense", "can't be read"),
         ("weights.safetensors", b"nonsense", "can't be read"),

@@ -125,9 +125,30 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("name", metavar="DATASET")
     convert.add_argument("format", metavar="FORMAT", choices=("coco", "voc", "yolo"))
     convert.add_argument("folder", metavar="FOLDER", help="a new folder")
+    _add_predict(stages)
     stages.add_parser("results", help="show the test metrics of all experiments")
     stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
     return parser
+
+
+def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    predict = stages.add_parser(
+        "predict",
+        help="say what is in pictures",
+        description="Predict for pictures, with the trained model of an experiment or with a timm "
+        "model that learned the 1,000 classes of ImageNet.",
+    )
+    predict.add_argument("images", metavar="IMAGE", nargs="+")
+    which = predict.add_mutually_exclusive_group()
+    which.add_argument("--experiment", metavar="NAME", help="an experiment, or a model's folder")
+    which.add_argument(
+        "--model", metavar="TIMM_NAME", help="a timm model (tf_efficientnet_lite0 if none is given)"
+    )
+    predict.add_argument(
+        "--weights", metavar="WHERE", help="the timm model's weights: hub, package or a file"
+    )
+    predict.add_argument("--top", metavar="N", type=int, default=5, help="classes to print")
+    predict.add_argument("--output", metavar="FOLDER", help="write pictures of the predictions")
 
 
 def _fail(message: str, error: BaseException, status: int = 1) -> int:

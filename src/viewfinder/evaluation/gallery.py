@@ -66,7 +66,7 @@ def draw_gallery(
     heading: str,
     key: str = "",
 ) -> None:
-    """Draw examples in a grid; those with masks as image, truth and prediction side by side.
+    """Draw examples in a grid; those with masks as image, truth (if known) and prediction.
 
     Args:
         path: The PNG file to write; it stays below 1.5 MB.
@@ -76,12 +76,12 @@ def draw_gallery(
         key: A line below the title that explains the drawings.
     """
     first = examples[0]
-    masks = first.truth.mask is not None
+    masks = first.predicted.mask is not None
     boxed = any(len(marks.boxes) for e in examples for marks in (e.truth, e.predicted))
     height, width = first.image.shape[:2]
     layout = _Layout(
         count=len(examples),
-        panels=3 if masks else 1,
+        panels=(3 if first.truth.mask is not None else 2) if masks else 1,
         columns=min(len(examples), 2 if masks else 4),
         tile=fit_size(height, width, _BOXED_SIDE if boxed else _SIDE),
         legend=masks,
@@ -92,7 +92,7 @@ def draw_gallery(
     _write(figure, _MARGIN, 39, key, 9, FAINT)
     for index, example in enumerate(examples):
         if masks:
-            _draw_triplet(figure, layout, index, example, classes)
+            _draw_panels(figure, layout, index, example, classes)
         else:
             _draw_single(figure, layout, index, example, classes)
         _draw_caption(figure, layout, index, example)
@@ -122,16 +122,11 @@ def _draw_single(
         )
 
 
-def _draw_triplet(
+def _draw_panels(
     figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
 ) -> None:
-    assert example.truth.mask is not None
-    assert example.predicted.mask is not None
-    pictures = (
-        example.image,
-        overlay(example.image, example.truth.mask, classes),
-        overlay(example.image, example.predicted.mask, classes),
-    )
+    masks = [mask for mask in (example.truth.mask, example.predicted.mask) if mask is not None]
+    pictures = [example.image, *(overlay(example.image, mask, classes) for mask in masks)]
     for panel, picture in enumerate(pictures):
         draw_image(_axes(figure, layout, index, panel), picture, layout.tile)
 

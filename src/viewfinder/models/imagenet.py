@@ -8,7 +8,8 @@ from PIL import Image
 from timm.data import ImageNetInfo, create_transform, infer_imagenet_subset, resolve_data_config
 
 from viewfinder.errors import ViewfinderError
-from viewfinder.models.timm_models import HUB, PACKAGE, PACKAGED_MODEL, check_name, timm_classifier
+from viewfinder.models.timm_models import check_name, timm_classifier
+from viewfinder.models.timm_weights import HUB, PACKAGE, PACKAGED_MODEL
 
 
 class ImageNetClassifier:

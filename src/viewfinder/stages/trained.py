@@ -33,23 +33,39 @@ class Trained:
     run_id: str | None
 
 
+def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
+    """Load a trained model without its data.
+
+    Returns:
+        The task with its trained network, in evaluation mode, and the config of its training.
+
+    Raises:
+        ViewfinderError: If there is no model.
+    """
+    description = read_description(folder)
+    config = OmegaConf.create(description["config"])
+    assert isinstance(config, DictConfig)
+    untrained = config.copy()
+    if "weights" in untrained.model:
+        untrained.model.weights = None  # the trained ones follow
+    task = build_task(untrained, description["classes"])
+    task.load_state_dict(read_weights(folder))
+    task.eval()
+    return task, config
+
+
 def open_trained(folder: Path, project: Path) -> Trained:
     """Open a model and the test split of the data set that it was trained on.
 
     Raises:
         ViewfinderError: If there is no model, or the data set's classes changed since.
     """
-    description = read_description(folder)
-    config = OmegaConf.create(description["config"])
-    assert isinstance(config, DictConfig)
+    task, config = load_task(folder)
     data = build_datamodule(config, ("test",), project)
-    if data.classes != description["classes"]:
+    if data.classes != task.classes:
         raise ViewfinderError(
-            f"The model {folder} knows the classes {description['classes']}, but the data set "
+            f"The model {folder} knows the classes {task.classes}, but the data set "
             f"{config.dataset.name!r} now has {data.classes}. "
             f"Run `dvc repro train@{folder.name}`."
         )
-    task = build_task(config, data.classes)
-    task.load_state_dict(read_weights(folder))
-    task.eval()
-    return Trained(task, data, config, training_config(config), description["run_id"])
+    return Trained(task, data, config, training_config(config), read_description(folder)["run_id"])

@@ -1,0 +1,143 @@
+"""What a trained task predicts for one picture, in the picture's own pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.colors import to_rgb
+from numpy.typing import NDArray
+from PIL import Image
+
+from viewfinder.data.loading.sample import Sample, decode_image
+from viewfinder.data.loading.transforms import Transform
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.describe import SHOWN_SCORE
+from viewfinder.evaluation.example import Example, Marks
+from viewfinder.evaluation.gallery import draw_gallery
+from viewfinder.evaluation.palette import class_colour
+from viewfinder.tasks import Predictions, VisionTask
+
+
+@dataclass(frozen=True)
+class PicturePrediction:
+    """What was predicted for one picture.
+
+    Attributes:
+        name: The picture's name.
+        image: RGB, uint8 [H, W, 3].
+        classes: Class names.
+        shares: Probability of each class for the whole picture, float32 [C], if the task has any.
+        marks: Boxes and mask in the picture's pixels.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
+    classes: Sequence[str]
+    shares: NDArray[np.float32] | None
+    marks: Marks
+
+    @property
+    def mask(self) -> NDArray[np.uint8] | None:
+        """The class of each pixel, uint8 [H, W], if the task predicts it."""
+        return self.marks.mask
+
+    def lines(self, top: int) -> list[str]:
+        """Say it in words: the ``top`` likeliest classes, boxes, or classes by area."""
+        if self.mask is not None:
+            return self._areas()
+        found = []
+        if self.shares is not None:
+            order = self.shares.argsort()[::-1][:top]
+            found = [_line(float(self.shares[label]), self.classes[label]) for label in order]
+        if self.shares is None and not len(self.marks.boxes):
+            return [f"nothing with a score of {SHOWN_SCORE:.0%} or more"]
+        for box, label, score in zip(
+            self.marks.boxes, self.marks.labels, self.marks.scores, strict=True
+        ):
+            corners = ", ".join(f"{side:.0f}" for side in box)
+            found.append(f"{_line(float(score), self.classes[label])}  box [{corners}]")
+        return found
+
+    def draw(self, path: Path) -> None:
+        """Draw it as a PNG file."""
+        caption = "" if self.shares is None else self.lines(1)[0].strip()
+        example = Example(self.name, self.image, Marks(), self.marks, caption, quality=0.0)
+        draw_gallery(path, [example], self.classes, heading="Prediction")
+
+    def write_mask(self, path: Path) -> None:
+        """Write the mask as a PNG file of class indices, in the classes' colours."""
+        assert self.mask is not None
+        picture = Image.fromarray(self.mask).convert("P")
+        colours = [to_rgb(class_colour(label)) for label in range(len(self.classes))]
+        picture.putpalette([round(255 * part) for colour in colours for part in colour])
+        picture.save(path, "PNG")
+
+    def _areas(self) -> list[str]:
+        assert self.mask is not None
+        counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
+        order = counts.argsort()[::-1]
+        return [
+            f"{_line(counts[label] / self.mask.size, self.classes[label])} of the area"
+            for label in order
+            if counts[label] and self.classes[label] != BACKGROUND
+        ]
+
+
+def predict_picture(task: VisionTask, transform: Transform, path: Path) -> PicturePrediction:
+    """Predict for one picture.
+
+    Args:
+        task: The trained task.
+        transform: What brings a picture to the size that it was trained on.
+        path: The picture's file.
+
+    Raises:
+        ViewfinderError: If it can't be decoded.
+    """
+    content = path.read_bytes()
+    try:
+        image = decode_image(content, str(path))
+    except ViewfinderError as error:
+        raise ViewfinderError(
+            f"The picture {path} ({len(content)} bytes) can't be read as an image."
+        ) from error
+    pixels = torch.from_numpy(transform(Sample(image)).image).permute(2, 0, 1)
+    found = {name: value[0].cpu() for name, value in task.predict(pixels[None]).items()}
+    shares = None
+    if "probabilities" in found and found["probabilities"].ndim == 1:
+        shares = found["probabilities"].numpy()
+    return PicturePrediction(
+        name=path.name,
+        image=image,
+        classes=task.classes,
+        shares=shares,
+        marks=_marks(found, image.shape[:2], transform.size),
+    )
+
+
+def _marks(found: Predictions, size: tuple[int, ...], seen: tuple[int, int]) -> Marks:
+    """Bring boxes and masks from the size that the network saw to the picture's own."""
+    height, width = size
+    if "boxes" not in found:
+        probabilities = found["probabilities"]
+        if probabilities.ndim == 1:
+            return Marks()
+        mask = probabilities.argmax(dim=0).numpy().astype(np.uint8)
+        grown = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        return Marks(mask=np.asarray(grown, np.uint8))
+    scale = torch.tensor([width / seen[1], height / seen[0]] * 2)
+    boxes = (found["boxes"] * scale).reshape(-1, 4)
+    if "scores" not in found:
+        score, label = found["probabilities"].max(dim=0)
+        return Marks(boxes.numpy(), label[None].numpy(), score[None].numpy())
+    shown = found["scores"] >= SHOWN_SCORE
+    labels, scores = found["labels"][shown], found["scores"][shown]
+    return Marks(boxes[shown].numpy(), labels.numpy(), scores.numpy())
+
+
+def _line(share: float, name: str) -> str:
+    return f"{100 * share:6.2f} %  {name}"
