@@ -95,12 +95,24 @@ def _parser() -> argparse.ArgumentParser:
         ("configure", "EXPERIMENT", "compose an experiment's config from conf/ and params.yaml"),
         ("download", "DATASET", "fetch a data set's archives"),
         ("split", "DATASET", "divide a data set into train, val and test files"),
-        ("data", "DATASET", "show what a data set holds, once it was split"),
         ("evaluate", "EXPERIMENT", "judge a trained model on the test split"),
         ("export", "EXPERIMENT", "write a trained model as ONNX and certify it"),
     ):
         command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
         command.add_argument("name", metavar=what)
+    data = stages.add_parser(
+        "data",
+        help="show what a data set holds, once it was split",
+        description="Print what a data set holds, once it was split. With --augment, draw some of "
+        "its training images under augmentations instead.",
+    )
+    data.add_argument("name", metavar="DATASET")
+    data.add_argument(
+        "--augment",
+        metavar="OPTION",
+        nargs="+",
+        help="options of conf/augment/ to draw, such as flip_color",
+    )
     add = stages.add_parser(
         "add",
         help="bring a data set of your own",

@@ -76,6 +76,7 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
     from viewfinder import tracking
     from viewfinder.assembly import build_datamodule, build_task, task_class
     from viewfinder.data.schema import report_path
+    from viewfinder.evaluation.augmentations import draw_augmentations
     from viewfinder.evaluation.curves import draw_curves
     from viewfinder.training.fit import describe, fit
     from viewfinder.training.model_folder import write_model
@@ -108,6 +109,15 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
         page = project / report_path(config.dataset.name)
         if page.is_file():
             run.log_artifact(page, "data")
+        with new_file(report / "augmentations.png") as path:
+            draw_augmentations(
+                path,
+                data.splits["train"],
+                data.transform.size,
+                {"augmented for training": data.transform} if config.augment else {},
+                heading=f"{config.dataset.name}: what {config.name} is trained on",
+                seed=config.seed,
+            )
         task = build_task(config, data.classes)
         result = fit(
             task,

@@ -21,8 +21,8 @@ class ParquetShards:
         self.archive = archive
         self._path: str | None = None
         self._file: pq.ParquetFile | None = None
-        self._group: tuple[int, str] | None = None
-        self._values: list[Any] = []
+        self._group: int | None = None
+        self._values: dict[str, list[Any]] = {}  # of the row group in memory, by column
 
     def columns(self, path: str, image: str, wanted: list[str]) -> dict[str, list[Any]]:
         """Return columns of a file, and under ``path`` the images' own file names.
@@ -56,10 +56,12 @@ class ParquetShards:
             if row < start + rows:
                 break
             start += rows
-        if self._group != (group, column):
+        if self._group != group:
+            self._values, self._group = {}, group
+        if column not in self._values:
             table = file.read_row_group(group, [f"{column}.bytes"])
-            self._values, self._group = table.column(column).to_pylist(), (group, column)
-        content = (self._values[row - start] or {}).get("bytes")
+            self._values[column] = table.column(column).to_pylist()
+        content = (self._values[column][row - start] or {}).get("bytes")
         if not content:
             raise ViewfinderError(
                 f"{self.archive.path}: row {row} of {path!r} has no {column!r}; expected an "

@@ -49,14 +49,14 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     picture = cv2.resize(_rgb(pixels), size, interpolation=method)
     if row.get("mask"):
-        picture = _paint(picture, decode(row["mask"]["bytes"]))
+        picture = paint(picture, decode(row["mask"]["bytes"]))
     for item in row.get("objects") or ():
         if item["rle"] is not None:
             shape = {"size": [height, width], "counts": item["rle"]}
             mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORED)
-            picture = _paint(picture, mask.astype(np.uint8))
+            picture = paint(picture, mask.astype(np.uint8))
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
-        _box(picture, item, scale)
+        draw_box(picture, np.array(item["bbox"]) * scale, item["category"])
     return _encode(picture)
 
 
@@ -68,8 +68,8 @@ def _rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
     return np.ascontiguousarray(pixels[..., :3], np.uint8)
 
 
-def _paint(picture: Picture, mask: NDArray[Any]) -> Picture:
-    """Tint the pixels of each class; those to be ignored stay as they are."""
+def paint(picture: Picture, mask: NDArray[Any]) -> Picture:
+    """Tint the pixels of each class in a mask of any size; those to be ignored stay as they are."""
     size = (picture.shape[1], picture.shape[0])
     small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     table = np.array([colour(label) for label in range(256)], np.float32)
@@ -77,10 +77,11 @@ def _paint(picture: Picture, mask: NDArray[Any]) -> Picture:
     return np.where((small == IGNORED)[..., None], picture, tinted).astype(np.uint8)
 
 
-def _box(picture: Picture, item: Mapping[str, Any], scale: float) -> None:
-    left, top, right, bottom = (round(value * scale) for value in item["bbox"])
+def draw_box(picture: Picture, box: NDArray[Any], label: int) -> None:
+    """Draw a box (left, top, right, bottom in the picture's pixels) in its class's colour."""
+    left, top, right, bottom = (round(float(value)) for value in box)
     thickness = 1 if max(picture.shape) < 150 else 2
-    cv2.rectangle(picture, (left, top), (right, bottom), colour(item["category"]), thickness)
+    cv2.rectangle(picture, (left, top), (right, bottom), colour(label), thickness)
 
 
 def _encode(picture: Picture) -> str:
