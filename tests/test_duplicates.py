@@ -135,7 +135,7 @@ def test_the_authors_leaks_are_warned_about_by_name(
     assert main(["split", "pets"]) == 0
     said = capsys.readouterr().err
     assert (
-        "the authors' split divides 1 groups of images: exact duplicate in "
+        "the authors' split divides a group of images: exact duplicate in "
         "train 'train/cat/5.png' and test 'test/cat/leak.png'"
     ) in said
     (leak,) = report(tmp_path)["duplicates"]["on_two_sides"]

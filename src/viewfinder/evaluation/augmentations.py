@@ -12,19 +12,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from viewfinder.data.loading.sample import Sample, decode_image, decode_mask
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
-from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint
+from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint, to_rgb
+from viewfinder.data.splits.pixels import decode
 from viewfinder.evaluation.palette import FAINT, INK
 from viewfinder.evaluation.tiles import fit_size, shorten
 
 _SAMPLES, _DRAWS = 6, 5
 _SIDE, _GAP, _MARGIN = 176, 6, 20
-_HEADER, _CAPTION, _LEGEND = 66, 30, 34
+_HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 66, 30, 24, 125
 _DPI, _LEAST_WIDTH = 100, 560
 _MOST_IN_LEGEND = 12
 _IGNORE = 255
+_OPACITY = 0.3  # lets the change of colours show through
 
 
 def draw_augmentations(
@@ -54,7 +56,7 @@ def draw_augmentations(
     draws = max(2, _DRAWS // max(1, len(augmentations)))
     tile = fit_size(*size, _SIDE)
     names = ["as it is", *(name for name in augmentations for _ in range(draws))]
-    sheet = _Sheet(tile, rows=count, columns=len(names), heading=heading)
+    sheet = _Sheet(tile, count, len(names), classes=len(split.info.classes), heading=heading)
     sheet.title(names)
     seen: set[int] = set()
     for row, index in enumerate(chosen):
@@ -73,7 +75,7 @@ def draw_augmentations(
 
 def _sample(row: Mapping[str, Any]) -> Sample:
     """Decode a row with all of its annotations that can be drawn."""
-    image = decode_image(row["image"]["bytes"], row["id"])
+    image = to_rgb(decode(row["image"]["bytes"]))
     objects = row.get("objects") or []
     boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
     solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
@@ -87,7 +89,7 @@ def _sample(row: Mapping[str, Any]) -> Sample:
         image,
         boxes=boxes[solid],
         labels=np.array([item["category"] for item in objects], np.int64)[solid],
-        mask=decode_mask(mask["bytes"], mask["path"]) if mask else None,
+        mask=decode(mask["bytes"]).astype(np.uint8) if mask else None,
         instances=instances,
     )
 
@@ -110,10 +112,10 @@ def _drawn(sample: Sample, size: tuple[int, int]) -> Picture:
     method = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
     picture = np.asarray(cv2.resize(sample.image, size[::-1], interpolation=method), np.uint8)
     if sample.mask is not None:
-        picture = paint(picture, sample.mask)
+        picture = paint(picture, sample.mask, _OPACITY)
     if sample.instances is not None:
         for mask, label in zip(sample.instances, sample.labels, strict=True):
-            picture = paint(picture, np.where(mask > 0, label, _IGNORE))
+            picture = paint(picture, np.where(mask > 0, label, _IGNORE), _OPACITY)
     scale = np.array([size[1] / width, size[0] / height] * 2)
     for box, label in zip(sample.boxes, sample.labels, strict=True):
         draw_box(picture, box * scale, int(label))
@@ -123,10 +125,15 @@ def _drawn(sample: Sample, size: tuple[int, int]) -> Picture:
 class _Sheet:
     """A grid of pictures of one size with a title a column and a caption a row."""
 
-    def __init__(self, tile: tuple[int, int], *, rows: int, columns: int, heading: str) -> None:
+    def __init__(
+        self, tile: tuple[int, int], rows: int, columns: int, *, classes: int, heading: str
+    ) -> None:
         self._tile = tile
-        self._height = _HEADER + rows * (tile[0] + _CAPTION) + _LEGEND
         self._width = max(_LEAST_WIDTH, 2 * _MARGIN + columns * (tile[1] + _GAP) - _GAP)
+        self._legend_columns = self._width // _LEGEND_COLUMN
+        legend_rows = -(-min(classes, _MOST_IN_LEGEND) // self._legend_columns)
+        legend = (legend_rows + 1) * _LEGEND_ROW
+        self._height = _HEADER + rows * (tile[0] + _CAPTION) + legend
         inches = (self._width / _DPI, self._height / _DPI)
         self._figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
         self._write(_MARGIN, 12, heading, 14, INK)
@@ -164,7 +171,7 @@ class _Sheet:
             self._figure.legend(
                 handles=patches,
                 loc="lower center",
-                ncols=min(len(patches), max(2, self._width // 110)),
+                ncols=min(len(patches), self._legend_columns),
                 frameon=False,
                 fontsize=9,
                 handlelength=1.2,

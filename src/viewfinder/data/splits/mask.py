@@ -13,6 +13,7 @@ from viewfinder.data.readers.record import MaskFile
 from viewfinder.errors import ViewfinderError
 
 IGNORE = 255
+_COUNTABLE = 2**16
 
 
 def encode_mask(
@@ -73,7 +74,7 @@ def _to_classes(
     classes: Sequence[str],
     name: str,
 ) -> NDArray[np.uint8]:
-    found, positions = np.unique(values, return_inverse=True)
+    found = _distinct(values)
     indices = [int(value) if meaning is None else meaning.get(int(value)) for value in found]
     unknown = [
         int(value)
@@ -87,4 +88,11 @@ def _to_classes(
             f"{len(classes)} classes, or {IGNORE} for pixels to ignore. Correct the mask, or give "
             "the reader in conf/dataset/ the meaning of these values."
         )
-    return np.array(indices, np.uint8)[positions].reshape(values.shape)
+    return np.array(indices, np.uint8)[np.searchsorted(found, values)]
+
+
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the values that there are, sorted; counting them is faster than sorting all."""
+    if values.min() >= 0 and values.max() < _COUNTABLE:
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values)
