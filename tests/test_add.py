@@ -8,12 +8,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import Run, make_clone, runner
+from hydra.utils import get_method
 
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.recognition import recognise
+from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
 from viewfinder.data.sources.pack import pack_folder
 from viewfinder.errors import ViewfinderError
@@ -66,11 +69,12 @@ def coco(folder: Path) -> None:
 
 
 def yolo(folder: Path) -> None:
-    picture(folder / "images" / "train" / "0.png", 0)
-    label = folder / "labels" / "train" / "0.txt"
-    label.parent.mkdir(parents=True)
-    label.write_text("0 0.5 0.5 0.2 0.2\n")
-    (folder / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [cat]\n")
+    for split in ("train", "val"):
+        picture(folder / "images" / split / "0.png", 0)
+        label = folder / "labels" / split / "0.txt"
+        label.parent.mkdir(parents=True)
+        label.write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
 
 
 def instances(folder: Path) -> None:
@@ -82,6 +86,37 @@ def instances(folder: Path) -> None:
 def table(folder: Path) -> None:
     picture(folder / "pictures" / "0.png", 0)
     (folder / "list.csv").write_text("filename,label\n0.png,cat\n")
+
+
+def table_of_several(folder: Path) -> None:
+    picture(folder / "pictures" / "a1.png", 0)
+    (folder / "list.csv").write_text("Id;Tags;split\na1;cat|dog;train\n")
+
+
+def index_masks(folder: Path, values: tuple[int, ...] = (0, 2, 255), suffix: str = "") -> None:
+    for split in ("train", "val"):
+        picture(folder / split / "0.png", 0)
+        pixels = np.array(values, np.uint8).repeat(20).reshape(-1, 10)
+        target = folder / f"{split}annot" / f"0{suffix}.png"
+        target.parent.mkdir()
+        assert cv2.imwrite(str(target), pixels)
+
+
+def black_and_white_masks(folder: Path) -> None:
+    index_masks(folder, values=(0, 255), suffix="_mask")
+    shutil.rmtree(folder / "val")
+    shutil.rmtree(folder / "valannot")
+
+
+def parquet(folder: Path) -> None:
+    picture(folder / "0.png", 0)
+    image = {"bytes": (folder / "0.png").read_bytes(), "path": "0.png"}
+    names = {"info": {"features": {"fine": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pa.Table.from_pylist([{"img": image, "fine": 1}])
+    table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+    for split in ("train", "test"):
+        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    (folder / "0.png").unlink()
 
 
 @pytest.mark.parametrize(
@@ -118,6 +153,53 @@ def table(folder: Path) -> None:
             "read_table",
             {"tables": "list.csv", "image": "filename", "label": "label", "root": "pictures"},
         ),
+        (
+            table_of_several,
+            "read_table",
+            {
+                "tables": "list.csv",
+                "image": "Id",
+                "label": "Tags",
+                "delimiter": ";",
+                "root": "pictures",
+                "suffix": ".png",
+                "separator": "|",
+                "split": "split",
+            },
+        ),
+        (
+            index_masks,
+            "read_mask_folders",
+            {
+                "images": {"train": "train", "val": "val"},
+                "masks": {"train": "trainannot", "val": "valannot"},
+                "classes": ["class_0", "class_1", "class_2"],
+            },
+        ),
+        (
+            black_and_white_masks,
+            "read_mask_folders",
+            {
+                "images": "train",
+                "masks": "trainannot",
+                "suffix": "_mask",
+                "classes": ["background", "object"],
+                "values": {255: 1},
+            },
+        ),
+        (
+            parquet,
+            "read_parquet",
+            {
+                "files": {
+                    "train": ["train-00000-of-00001.parquet"],
+                    "test": ["test-00000-of-00001.parquet"],
+                },
+                "annotation": "label",
+                "column": "fine",
+                "image": "img",
+            },
+        ),
     ],
 )
 def test_a_format_is_recognised(
@@ -127,11 +209,15 @@ def test_a_format_is_recognised(
         found = recognise(archive)
     assert found.reader.rpartition(".")[2] == reader
     assert found.options == options
+    with archive_of(tmp_path / "again", make) as archive:
+        reading = get_method(found.reader)(archive, **found.options)
+    assert reading.records
+    assert not reading.left_out
 
 
 def masks(folder: Path) -> None:
     picture(folder / "train" / "0.png", 0)
-    picture(folder / "trainannot" / "0.png", 1)
+    picture(folder / "trainannot" / "1.png", 1)
 
 
 def one_folder(folder: Path) -> None:
@@ -151,7 +237,7 @@ def test_what_has_no_class_names_is_refused_with_the_mend(
 
 def archive_of(folder: Path, make: Callable[[Path], None]) -> Archive:
     made, packed = folder / "made", folder / "packed"
-    made.mkdir()
+    made.mkdir(parents=True)
     packed.mkdir()
     make(made)
     pack_folder(made, packed / "data.zip")
@@ -187,7 +273,8 @@ def test_params_keep_their_comments_and_gain_an_experiment(checkout: Path) -> No
     assert params["experiments"]["own"] == {
         "experiment": "classification",
         "dataset": "own",
-        "image": {"size": [64, 64]},
+        "image": {"size": [32, 32]},
+        "trainer": {"max_epochs": 20},
     }
     assert {"digits", "single_digits", "digit_scenes"} < params["datasets"].keys()
 

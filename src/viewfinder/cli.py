@@ -123,8 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("source", metavar="PATH_OR_URL", help="a folder, an archive or an address")
     add.add_argument(
         "--task",
-        choices=("classification", "localization", "detection", "segmentation"),
-        help="the experiment's task, if the data set can serve several",
+        help="the experiment's task, such as detection, if the data set can serve several",
     )
     convert = stages.add_parser(
         "convert",

@@ -31,6 +31,11 @@ def image_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[s
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     images = [name for name in archive.names() if is_image(name)]
     matching = [name for name in images if any(fnmatchcase(name, item) for item in wanted)]
+    if not images:
+        raise ViewfinderError(
+            f"{archive.path} holds no images: of its {len(archive.names())} files none ends in "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}. Is it the right file or folder?"
+        )
     if not matching:
         raise ViewfinderError(
             f"{archive.path} holds {len(images)} images, none of which matches "

@@ -69,6 +69,18 @@ class ParquetShards:
             )
         return bytes(content)
 
+    def image_column(self, path: str) -> str | None:
+        """Return the first column of images, a struct of bytes and path, if there is one."""
+        schema = self._open(path).schema_arrow
+        return next((field.name for field in schema if _holds_images(field.type)), None)
+
+    def label_column(self, path: str) -> str | None:
+        """Return the first column of class numbers whose names the metadata give, if any."""
+        for field in self._open(path).schema_arrow:
+            if pa.types.is_integer(field.type) and self.class_names(path, field.name):
+                return str(field.name)
+        return None
+
     def class_names(self, path: str, column: str) -> list[str] | None:
         """Return the class names that Hugging Face's metadata give a column, if any."""
         metadata = self._open(path).schema_arrow.metadata or {}
@@ -80,7 +92,7 @@ class ParquetShards:
 
     def _check_images(self, path: str, column: str) -> None:
         kind = self._open(path).schema_arrow.field(column).type
-        if not pa.types.is_struct(kind) or {"bytes", "path"} - {field.name for field in kind}:
+        if not _holds_images(kind):
             raise ViewfinderError(
                 f"{self.archive.path}: {path!r} has {kind} in {column!r}; expected Hugging Face's "
                 "images, a struct of bytes and path. Name the right column in the reader's options."
@@ -96,6 +108,10 @@ class ParquetShards:
                 ) from error
             self._path, self._group = path, None
         return self._file
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}
 
 
 def _names(features: Any, column: str) -> list[str] | None:
