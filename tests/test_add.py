@@ -55,6 +55,18 @@ def voc(folder: Path, annotations: str = "Annotations") -> None:
         listing.write_text(f"{number}\n")
 
 
+def voc_of_splits(folder: Path) -> None:
+    voc(folder)
+    for split, number in (("train", 0), ("val", 1), ("test", 2)):
+        for part, suffix in (("JPEGImages", "png"), ("Annotations", "xml")):
+            (folder / part / split).mkdir()
+            file = folder / part / f"{number}.{suffix}"
+            file.rename(folder / part / split / file.name)
+        listing = folder / "ImageSets" / "Main" / f"{split}.txt"
+        listing.write_text(f"{split}/{number}\n")
+    picture(folder / "SegmentationClass" / "0.png", 9)
+
+
 def voc_beside(folder: Path) -> None:
     for number in range(3):
         picture(folder / "JPEGImages" / f"{number}.png", number)
@@ -130,6 +142,15 @@ def parquet(folder: Path) -> None:
         ),
         (
             voc,
+            "read_voc",
+            {
+                "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
+                "images": "JPEGImages",
+                "annotations": "Annotations",
+            },
+        ),
+        (
+            voc_of_splits,
             "read_voc",
             {
                 "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
@@ -220,12 +241,22 @@ def masks(folder: Path) -> None:
     picture(folder / "trainannot" / "1.png", 1)
 
 
+def splits_without_classes(folder: Path) -> None:
+    for split in ("train", "test"):
+        picture(folder / split / "0.png", 0)
+
+
 def one_folder(folder: Path) -> None:
     picture(folder / "photos" / "0.png", 0)
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), [(masks, "camvid_quarter.yaml"), (one_folder, "one folder a class")]
+    ("make", "message"),
+    [
+        (masks, "camvid_quarter.yaml"),
+        (one_folder, "one folder a class"),
+        (splits_without_classes, "one folder a class"),
+    ],
 )
 def test_what_has_no_class_names_is_refused_with_the_mend(
     tmp_path: Path, make: Callable[[Path], None], message: str

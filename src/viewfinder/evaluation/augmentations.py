@@ -51,24 +51,32 @@ def draw_augmentations(
         heading: Title of the picture.
         seed: Seed of the choice of samples and of the augmentations.
     """
-    count = min(_SAMPLES, len(split))
-    chosen = sorted(random.Random(seed).sample(range(len(split)), count))
+    chosen = sorted(random.Random(seed).sample(range(len(split)), min(_SAMPLES, len(split))))
     draws = max(2, _DRAWS // max(1, len(augmentations)))
-    tile = fit_size(*size, _SIDE)
     names = ["as it is", *(name for name in augmentations for _ in range(draws))]
-    sheet = _Sheet(tile, count, len(names), classes=len(split.info.classes), heading=heading)
+    drawn = {"objects", "mask"} & set(split.table.column_names)
+    sheet = _Sheet(
+        fit_size(*size, _SIDE),
+        rows=len(chosen) if augmentations else 1,
+        columns=len(names) if augmentations else len(chosen),
+        classes=len(split.info.classes) if drawn else 0,
+        heading=heading,
+    )
     sheet.title(names)
     seen: set[int] = set()
-    for row, index in enumerate(chosen):
-        content = split.row(index, ["id", "image", "label", "labels", "objects", "mask"])
-        sample = _sample(content)
+    for number, index in enumerate(chosen):
+        row = split.row(index, ["id", "image", "label", "labels", "objects", "mask"])
+        sample = _sample(row)
+        seen |= _classes(sample)
         pictures = [Transform(size, "area")(sample)]
         for transform in augmentations.values():
             pictures += [transform(sample, (seed, draw, index)) for draw in range(draws)]
+        if not augmentations:
+            sheet.show(0, number, pictures[0])
+            continue
         for column, picture in enumerate(pictures):
-            sheet.show(row, column, _drawn(picture, tile))
-        seen |= _classes(sample)
-        sheet.caption(row, content["id"], [split.info.classes[i] for i in _labels(content)])
+            sheet.show(number, column, picture)
+        sheet.caption(number, row["id"], [split.info.classes[i] for i in _labels(row)])
     sheet.legend([(split.info.classes[i], i) for i in sorted(seen) if i < len(split.info.classes)])
     sheet.write(path)
 
@@ -126,13 +134,13 @@ class _Sheet:
     """A grid of pictures of one size with a title a column and a caption a row."""
 
     def __init__(
-        self, tile: tuple[int, int], rows: int, columns: int, *, classes: int, heading: str
+        self, tile: tuple[int, int], *, rows: int, columns: int, classes: int, heading: str
     ) -> None:
         self._tile = tile
         self._width = max(_LEAST_WIDTH, 2 * _MARGIN + columns * (tile[1] + _GAP) - _GAP)
         self._legend_columns = self._width // _LEGEND_COLUMN
         legend_rows = -(-min(classes, _MOST_IN_LEGEND) // self._legend_columns)
-        legend = (legend_rows + 1) * _LEGEND_ROW
+        legend = (legend_rows + 1) * _LEGEND_ROW if classes else 0
         self._height = _HEADER + rows * (tile[0] + _CAPTION) + legend
         inches = (self._width / _DPI, self._height / _DPI)
         self._figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
@@ -143,7 +151,7 @@ class _Sheet:
             if column == 0 or name != names[column - 1]:
                 self._write(self._left(column), _HEADER - 20, name, 9.5, INK)
 
-    def show(self, row: int, column: int, picture: Picture) -> None:
+    def show(self, row: int, column: int, sample: Sample) -> None:
         height, width = self._tile
         bottom = self._height - self._top(row) - height
         axes: Axes = self._figure.add_axes(
@@ -154,7 +162,7 @@ class _Sheet:
                 height / self._height,
             )
         )
-        axes.imshow(picture, interpolation="nearest", aspect="auto")
+        axes.imshow(_drawn(sample, self._tile), interpolation="nearest", aspect="auto")
         axes.set_axis_off()
 
     def caption(self, row: int, name: str, labels: Sequence[str]) -> None:

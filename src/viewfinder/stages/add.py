@@ -62,10 +62,13 @@ def main(name: str, source: str, task: str | None) -> None:
     _print_findings(name, found, reading, tasks)
     if not tasks:
         raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
+    if task == "localization" and _single(reading):
+        tasks.append(task)
     if task is not None and task not in tasks:
         raise ViewfinderError(f"{source} can't serve {task!r}; it can serve {', '.join(tasks)}.")
     with new_file(config) as path:
-        path.write_text(_dataset_config(name, url, found, reading), encoding="utf-8")
+        text = _dataset_config(name, url, found, reading, task or tasks[0])
+        path.write_text(text, encoding="utf-8")
     experiment = _experiment(name, task or tasks[0], shape)
     watched = _watched(local.resolve(), project) if local.exists() else _SOURCES
     add_to_params(project / "params.yaml", name, {"watch": watched}, experiment)
@@ -109,6 +112,11 @@ def _tasks(reading: Reading) -> list[str]:
     return [task for task, serves in served.items() if serves]
 
 
+def _single(reading: Reading) -> int:
+    """Return how many images hold exactly one object."""
+    return sum(len(record.objects or ()) == 1 for record in reading.records)
+
+
 def _experiment(name: str, task: str, shape: tuple[int, int]) -> dict[str, Any]:
     """Return a section of params.yaml: a start that fits the images, to be changed at will.
 
@@ -125,7 +133,7 @@ def _experiment(name: str, task: str, shape: tuple[int, int]) -> dict[str, Any]:
         size = [_whole_strides(side * scale) for side in shape]
     small = task == "classification" and max(size) <= _SMALL_SIDE
     start = {"task": task} if task == "multilabel" else {"experiment": task}
-    network = {"model": "timm_classifier", "overrides": ["model.model_name=resnet18"]}
+    network = {"model": "timm_classifier", "overrides": ["model.name=resnet18"]}
     return {
         **start,
         "dataset": name,
@@ -152,6 +160,9 @@ def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]
         print(f"  objects      {objects:,}")
     print(f"  split        {split or 'none of its own: drawn by class'}")
     print(f"  can serve    {', '.join(tasks) or 'no task'}")
+    single = _single(reading)
+    if single and "localization" not in tasks:
+        print(f"  one object   {single:,} images; --task localization keeps these")
     if reading.left_out:
         print(f"  problems     {len(reading.left_out):,} samples can't be used:")
         for item in reading.left_out[:_PROBLEMS_SHOWN]:
@@ -159,7 +170,7 @@ def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]
         print("    Correct them, or set `on_error: skip` under `split:` to leave them out.")
 
 
-def _dataset_config(name: str, url: str, found: Format, reading: Reading) -> str:
+def _dataset_config(name: str, url: str, found: Format, reading: Reading, task: str) -> str:
     document = {
         "name": name,
         "num_classes": len(reading.classes),
@@ -169,7 +180,8 @@ def _dataset_config(name: str, url: str, found: Format, reading: Reading) -> str
             "files": [{"url": url}],
         },
         "reader": {"_target_": found.reader, "_partial_": True, **found.options},
-        "split": _split_config(reading),
+        "split": _split_config(reading)
+        | ({"single_object": True} if task == "localization" else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return f"# {found.name}, added with `viewfinder add`.\n{text}"

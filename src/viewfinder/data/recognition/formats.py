@@ -102,13 +102,15 @@ def _voc(archive: Archive, names: list[str]) -> Format | None:
         and name.endswith(".txt")
         and (split := split_of(PurePosixPath(name).stem))
     }
-    if not sets or len(annotations) > 1 or len(images) > 1:
-        return None
+    # The pictures of masks lie beside JPEGImages.
+    pictures = {folder for folder in images if "JPEGImages" in folder.split("/")} or images
     options: dict[str, Any] = {
         "sets": sets,
-        "images": images.pop(),
-        "annotations": annotations.pop(),
+        "images": _common(pictures),
+        "annotations": _common(annotations),
     }
+    if not (sets and options["images"] and options["annotations"]):
+        return None
     return Format("Pascal VOC", f"{READERS}voc.read_voc", options)
 
 
@@ -152,6 +154,8 @@ def _class_folders(archive: Archive, names: list[str]) -> Format | None:
             f"{archive.path} seems to hold masks in {masks[0]!r}, but no folder holds images of "
             "the same names. Copy conf/dataset/camvid_quarter.yaml and name the folders there."
         )
+    if all(split_of(posixpath.basename(folder)) for folder in folders):
+        return None  # splits, not classes
     splits = _split_folders({posixpath.dirname(folder) for folder in folders})
     options: dict[str, Any] = {"splits": splits} if splits else _root(folders)
     name = "folders of train, val and test with one folder a class" if splits else "folder a class"
@@ -160,8 +164,12 @@ def _class_folders(archive: Archive, names: list[str]) -> Format | None:
 
 def _root(folders: Iterable[str]) -> dict[str, str]:
     """Return the folder that holds the class folders; none if it is the archive itself."""
-    common = os.path.commonpath([f"/{folder}" for folder in folders]).strip("/")
+    common = _common(folders)
     return {"root": common} if common else {}
+
+
+def _common(folders: Iterable[str]) -> str:
+    return os.path.commonpath([f"/{folder}" for folder in folders]).strip("/")
 
 
 def _split_folders(folders: set[str]) -> dict[Split, str] | None:
