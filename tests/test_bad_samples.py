@@ -1,6 +1,9 @@
 """Every defect that a sample can have: named with its mend, or left out and listed."""
 
 import json
+import shutil
+import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +22,10 @@ from split_project import (
     picture,
     report,
 )
+from test_download import unprivileged
 
 from viewfinder.cli import main
+from viewfinder.data.archive import write_checksums
 
 SIDE = 48
 COUNT = 14
@@ -325,6 +330,59 @@ def test_an_empty_split_is_named(
     error = capsys.readouterr().err
     assert "The split val has no images" in error
     assert "under `split:`" in error
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("on_error", ["fail", "skip"])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("../dog/evil.png", ("leads out",)), ("dog/0.png", ("more than once",))],
+    ids=["outside", "twice"],
+)
+def test_an_archive_that_is_not_sound_stops_the_stage_in_any_case(
+    name: str,
+    words: tuple[str, ...],
+    on_error: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_project(tmp_path, PETS, {**STRATIFIED, "on_error": on_error}, **FOLDERS)
+    raw = tmp_path / "data" / "raw" / NAME
+    with zipfile.ZipFile(raw / "pets.zip", "a") as archive:
+        archive.writestr(name, photo(1))
+    (raw / "SHA256SUMS").unlink()
+    write_checksums(raw)
+    monkeypatch.chdir(tmp_path)
+    assert main(["split", NAME]) == 1
+    error = capsys.readouterr().err
+    assert "pets.zip" in error
+    assert name in error
+    assert all(word in error for word in words), error
+    assert not output(tmp_path).exists()
+
+
+def test_a_target_that_can_not_be_written_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = Path(tempfile.mkdtemp())
+    try:
+        make_project(project, PETS, STRATIFIED, **FOLDERS)
+        (project / "data" / "splits").mkdir()
+        for folder in (project, *project.rglob("*")):
+            folder.chmod(0o555 if folder.is_dir() else 0o444)
+        monkeypatch.chdir(project)
+        with unprivileged():
+            assert main(["split", NAME]) == 1
+        error = capsys.readouterr().err
+        assert str(project / "data" / "splits") in error
+        assert "Permission denied" in error
+        assert "Make it writable" in error
+        assert not list((project / "data" / "splits").iterdir())
+    finally:
+        for folder in (project, *project.rglob("*")):
+            folder.chmod(0o755)
+        shutil.rmtree(project)
 
 
 def test_a_number_of_classes_that_is_not_the_stated_one_is_refused(

@@ -259,6 +259,11 @@ def test_every_dataset_option_says_what_it_is_and_whose(name: str) -> None:
     assert config.num_classes >= 1
     assert config.licence
     assert config.citation
+    files = config.source.get("files", [])
+    assert not files or config.homepage.startswith("http")
+    comment = (ROOT / "conf" / "dataset" / f"{name}.yaml").read_text("utf-8").partition("name:")[0]
+    without = "checksum" in comment and ("No " in comment or "no " in comment)
+    assert without or all({"sha256", "md5"} & set(file) for file in files)
 
 
 @pytest.mark.parametrize("name", options("augment"))

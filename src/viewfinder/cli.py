@@ -1,6 +1,7 @@
 """The front door: ``viewfinder <stage> …``. It imports nothing heavy."""
 
 import argparse
+import errno
 import importlib
 import os
 import signal
@@ -12,6 +13,12 @@ from viewfinder import __version__
 from viewfinder.errors import ViewfinderError
 
 _INTERRUPTED = 130
+_MENDS = {
+    errno.EACCES: "Make it writable, or run as its owner.",
+    errno.EPERM: "Make it writable, or run as its owner.",
+    errno.EROFS: "Work in a folder on a disk that can be written to.",
+    errno.ENOSPC: "Make room on that disk.",
+}
 _HYDRA_HELP = """\
 usage: viewfinder train [-m] [+experiment=NAME] [group=option …] [key=value …]
 
@@ -44,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("Interrupted. The same command goes on where it can.", stop, _INTERRUPTED)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}. Nothing half-written was left.", error)
+        mend = f" {_MENDS[error.errno]}" if error.errno in _MENDS else ""
+        text = f"{name}{error.strerror or error}.{mend} Nothing half-written was left."
+        return _fail(text, error)
 
 
 def run() -> NoReturn:
