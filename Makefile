@@ -36,10 +36,10 @@ format: $(VENV)/.installed  ## Bring the code into shape
 	ruff format
 
 ui: $(VENV)/.installed  ## Open the MLflow pages on http://127.0.0.1:5000
-	mlflow ui --backend-store-uri sqlite:///mlflow.db
+	mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
 lock: $(VENV)/.installed  ## Write the installed versions to requirements.lock
 	@pip freeze --exclude-editable | sed -E '/^(nvidia|cuda|triton)/s/$$/ ; sys_platform == "linux"/' > requirements.lock
 
-clean:  ## Remove everything that can be made again, but not the trained models
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache outputs multirun .cache
+clean:  ## Remove the environment and the caches of tools, but no data, models or runs
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import Run, make_clone, runner
+from hydra.utils import get_method
 
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.recognition import recognise
+from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
 from viewfinder.data.sources.pack import pack_folder
 from viewfinder.errors import ViewfinderError
@@ -52,6 +55,18 @@ def voc(folder: Path, annotations: str = "Annotations") -> None:
         listing.write_text(f"{number}\n")
 
 
+def voc_of_splits(folder: Path) -> None:
+    voc(folder)
+    for split, number in (("train", 0), ("val", 1), ("test", 2)):
+        for part, suffix in (("JPEGImages", "png"), ("Annotations", "xml")):
+            (folder / part / split).mkdir()
+            file = folder / part / f"{number}.{suffix}"
+            file.rename(folder / part / split / file.name)
+        listing = folder / "ImageSets" / "Main" / f"{split}.txt"
+        listing.write_text(f"{split}/{number}\n")
+    picture(folder / "SegmentationClass" / "0.png", 9)
+
+
 def voc_beside(folder: Path) -> None:
     for number in range(3):
         picture(folder / "JPEGImages" / f"{number}.png", number)
@@ -66,11 +81,12 @@ def coco(folder: Path) -> None:
 
 
 def yolo(folder: Path) -> None:
-    picture(folder / "images" / "train" / "0.png", 0)
-    label = folder / "labels" / "train" / "0.txt"
-    label.parent.mkdir(parents=True)
-    label.write_text("0 0.5 0.5 0.2 0.2\n")
-    (folder / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [cat]\n")
+    for split in ("train", "val"):
+        picture(folder / "images" / split / "0.png", 0)
+        label = folder / "labels" / split / "0.txt"
+        label.parent.mkdir(parents=True)
+        label.write_text("0 0.5 0.5 0.2 0.2\n")
+    (folder / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
 
 
 def instances(folder: Path) -> None:
@@ -84,6 +100,37 @@ def table(folder: Path) -> None:
     (folder / "list.csv").write_text("filename,label\n0.png,cat\n")
 
 
+def table_of_several(folder: Path) -> None:
+    picture(folder / "pictures" / "a1.png", 0)
+    (folder / "list.csv").write_text("Id;Tags;split\na1;cat|dog;train\n")
+
+
+def index_masks(folder: Path, values: tuple[int, ...] = (0, 2, 255), suffix: str = "") -> None:
+    for split in ("train", "val"):
+        picture(folder / split / "0.png", 0)
+        pixels = np.array(values, np.uint8).repeat(20).reshape(-1, 10)
+        target = folder / f"{split}annot" / f"0{suffix}.png"
+        target.parent.mkdir()
+        assert cv2.imwrite(str(target), pixels)
+
+
+def black_and_white_masks(folder: Path) -> None:
+    index_masks(folder, values=(0, 255), suffix="_mask")
+    shutil.rmtree(folder / "val")
+    shutil.rmtree(folder / "valannot")
+
+
+def parquet(folder: Path) -> None:
+    picture(folder / "0.png", 0)
+    image = {"bytes": (folder / "0.png").read_bytes(), "path": "0.png"}
+    names = {"info": {"features": {"fine": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}
+    table = pa.Table.from_pylist([{"img": image, "fine": 1}])
+    table = table.replace_schema_metadata({"huggingface": json.dumps(names)})
+    for split in ("train", "test"):
+        pq.write_table(table, folder / f"{split}-00000-of-00001.parquet")
+    (folder / "0.png").unlink()
+
+
 @pytest.mark.parametrize(
     ("make", "reader", "options"),
     [
@@ -95,6 +142,15 @@ def table(folder: Path) -> None:
         ),
         (
             voc,
+            "read_voc",
+            {
+                "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
+                "images": "JPEGImages",
+                "annotations": "Annotations",
+            },
+        ),
+        (
+            voc_of_splits,
             "read_voc",
             {
                 "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
@@ -118,6 +174,53 @@ def table(folder: Path) -> None:
             "read_table",
             {"tables": "list.csv", "image": "filename", "label": "label", "root": "pictures"},
         ),
+        (
+            table_of_several,
+            "read_table",
+            {
+                "tables": "list.csv",
+                "image": "Id",
+                "label": "Tags",
+                "delimiter": ";",
+                "root": "pictures",
+                "suffix": ".png",
+                "separator": "|",
+                "split": "split",
+            },
+        ),
+        (
+            index_masks,
+            "read_mask_folders",
+            {
+                "images": {"train": "train", "val": "val"},
+                "masks": {"train": "trainannot", "val": "valannot"},
+                "classes": ["class_0", "class_1", "class_2"],
+            },
+        ),
+        (
+            black_and_white_masks,
+            "read_mask_folders",
+            {
+                "images": "train",
+                "masks": "trainannot",
+                "suffix": "_mask",
+                "classes": ["background", "object"],
+                "values": {255: 1},
+            },
+        ),
+        (
+            parquet,
+            "read_parquet",
+            {
+                "files": {
+                    "train": ["train-00000-of-00001.parquet"],
+                    "test": ["test-00000-of-00001.parquet"],
+                },
+                "annotation": "label",
+                "column": "fine",
+                "image": "img",
+            },
+        ),
     ],
 )
 def test_a_format_is_recognised(
@@ -127,11 +230,20 @@ def test_a_format_is_recognised(
         found = recognise(archive)
     assert found.reader.rpartition(".")[2] == reader
     assert found.options == options
+    with archive_of(tmp_path / "again", make) as archive:
+        reading = get_method(found.reader)(archive, **found.options)
+    assert reading.records
+    assert not reading.left_out
 
 
 def masks(folder: Path) -> None:
     picture(folder / "train" / "0.png", 0)
-    picture(folder / "trainannot" / "0.png", 1)
+    picture(folder / "trainannot" / "1.png", 1)
+
+
+def splits_without_classes(folder: Path) -> None:
+    for split in ("train", "test"):
+        picture(folder / split / "0.png", 0)
 
 
 def one_folder(folder: Path) -> None:
@@ -139,7 +251,12 @@ def one_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "message"), [(masks, "camvid_quarter.yaml"), (one_folder, "one folder a class")]
+    ("make", "message"),
+    [
+        (masks, "camvid_quarter.yaml"),
+        (one_folder, "one folder a class"),
+        (splits_without_classes, "one folder a class"),
+    ],
 )
 def test_what_has_no_class_names_is_refused_with_the_mend(
     tmp_path: Path, make: Callable[[Path], None], message: str
@@ -151,7 +268,7 @@ def test_what_has_no_class_names_is_refused_with_the_mend(
 
 def archive_of(folder: Path, make: Callable[[Path], None]) -> Archive:
     made, packed = folder / "made", folder / "packed"
-    made.mkdir()
+    made.mkdir(parents=True)
     packed.mkdir()
     make(made)
     pack_folder(made, packed / "data.zip")
@@ -187,7 +304,8 @@ def test_params_keep_their_comments_and_gain_an_experiment(checkout: Path) -> No
     assert params["experiments"]["own"] == {
         "experiment": "classification",
         "dataset": "own",
-        "image": {"size": [64, 64]},
+        "image": {"size": [32, 32]},
+        "trainer": {"max_epochs": 20},
     }
     assert {"digits", "single_digits", "digit_scenes"} < params["datasets"].keys()
 

@@ -1,5 +1,6 @@
 """Composed configs: what is in them, and what is refused."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,21 @@ def test_every_experiment_of_params_composes(name: str) -> None:
     assert config.dataset.name == section["dataset"]
     for key, value in section.get("trainer", {}).items():
         assert config.trainer[key] == value
-    assert "${" not in OmegaConf.to_yaml(config)
+
+
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "${now:%Y}", "${hydra:job.name}"])
+def test_what_differs_between_machines_is_refused(tmp_path: Path, value: str) -> None:
+    project = project_with(
+        tmp_path, experiment="classification", dataset="digits", overrides=[f"+note={value}"]
+    )
+    with pytest.raises(ViewfinderError, match=re.escape(value)):
+        compose_experiment("mine", project)
+
+
+@pytest.mark.parametrize("name", ["2024", "a.b", "a/b", "it's", ""])
+def test_a_name_that_cannot_name_files_is_refused(name: str) -> None:
+    with pytest.raises(ViewfinderError, match="Take a letter"):
+        compose_experiment(name, ROOT)
 
 
 def test_the_composed_file_reads_back(tmp_path: Path) -> None:
@@ -262,6 +277,11 @@ def test_every_dataset_option_says_what_it_is_and_whose(name: str) -> None:
     assert config.num_classes >= 1
     assert config.licence
     assert config.citation
+    files = config.source.get("files", [])
+    assert not files or config.homepage.startswith("http")
+    comment = (ROOT / "conf" / "dataset" / f"{name}.yaml").read_text("utf-8").partition("name:")[0]
+    without = "checksum" in comment and ("No " in comment or "no " in comment)
+    assert without or all({"sha256", "md5"} & set(file) for file in files)
 
 
 @pytest.mark.parametrize("name", options("augment"))

@@ -14,7 +14,7 @@ from split_project import STRATIFIED, encode, make_project, members, output, pet
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.readers.record import Record
+from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
 from viewfinder.data.report.split_rows import SplitRows
@@ -112,7 +112,7 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
     write_zip(raw / "roads.zip", images.items())
     write_checksums(raw)
     with Archive(raw) as archive:
-        scan = scan_images(records, archive)
+        scan = scan_images(Reading(["road", "sky"], ["mask"], records), archive)
     assignment: Assignment = {
         split: [record] for split, record in zip(SPLITS, scan.records, strict=True)
     }
@@ -129,7 +129,7 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
         table = pa.Table.from_pylist([row], schema=split_schema(["mask"], info))
         with pa.ipc.new_stream(str(tmp_path / f"{split}.arrow"), table.schema) as stream:
             stream.write_table(table)
-    outcome = Outcome("roads", ["road", "sky"], scan.records, assignment, scan, [], [])
+    outcome = Outcome("roads", ["road", "sky"], scan.records, assignment, scan, [], [], [])
     with SplitRows(tmp_path, assignment) as rows:
         document = write_document(outcome, rows)
         write_page(tmp_path / "report.html", document, rows)

@@ -460,7 +460,7 @@ def test_a_missing_cloud_library_names_the_extra(
     folder: Path, protocol: str, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(ViewfinderError, match=r"pip install -e '\.\[cloud\]'"):
+    with pytest.raises(ViewfinderError, match=rf"{library}.*pip install -e '\.\[{protocol}\]'"):
         fetch(folder, files=[{"url": f"{protocol}://bucket/data.zip"}], **QUICK)
 
 

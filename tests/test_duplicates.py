@@ -135,7 +135,7 @@ def test_the_authors_leaks_are_warned_about_by_name(
     assert main(["split", "pets"]) == 0
     said = capsys.readouterr().err
     assert (
-        "the authors' split divides 1 groups of images: exact duplicate in "
+        "the authors' split divides a group of images: exact duplicate in "
         "train 'train/cat/5.png' and test 'test/cat/leak.png'"
     ) in said
     (leak,) = report(tmp_path)["duplicates"]["on_two_sides"]
@@ -160,7 +160,7 @@ def test_bad_images_stop_the_stage_and_are_all_named(
 ) -> None:
     assert split(tmp_path, monkeypatch, damaged()) == 1
     error = capsys.readouterr().err
-    assert "3 of 43 images can't be used" in error
+    assert "3 of 43 samples can't be used" in error
     for name in ("cat/cut.jpg", "cat/text.jpg", "dog/empty.png"):
         assert repr(name) in error
     assert "on_error: skip" in error
@@ -176,7 +176,7 @@ def test_bad_images_are_left_out_and_listed_with_their_reason(
     assert set(reasons) == {"cat/cut.jpg", "cat/text.jpg", "dog/empty.png"}
     assert "truncated" in reasons["cat/cut.jpg"]
     assert "(0 bytes)" in reasons["dog/empty.png"]
-    assert "images that can't be used were left out: 3" in capsys.readouterr().err
+    assert "samples that can't be used were left out: 3" in capsys.readouterr().err
 
 
 def test_nothing_but_bad_images_is_refused(
@@ -184,7 +184,7 @@ def test_nothing_but_bad_images_is_refused(
 ) -> None:
     files = {f"{name}/{number}.png": b"text" for name in ("cat", "dog") for number in range(4)}
     assert split(tmp_path, monkeypatch, files, on_error="skip") == 1
-    assert "8 of 8 images can't be used" in capsys.readouterr().err
+    assert "8 of 8 samples can't be used" in capsys.readouterr().err
 
 
 def test_an_image_of_another_size_than_its_annotations_is_left_out(

@@ -33,6 +33,7 @@ from viewfinder.data.readers.voc import read_voc, read_voc_folders
 from viewfinder.data.readers.yolo import read_yolo
 from viewfinder.data.schema import SplitInfo
 from viewfinder.data.sources.zip_writer import write_zip
+from viewfinder.data.splits.scan import scan_images
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 
@@ -68,8 +69,9 @@ def read(reader: Callable[..., Reading], folder: Path, members: Members, **optio
 
 
 def refusal(reader: Callable[..., Reading], folder: Path, members: Members, **options: Any) -> str:
-    with pytest.raises(ViewfinderError) as caught:
-        read(reader, folder, members, **options)
+    """Return what the split stage says of the data set."""
+    with archive_of(folder, members) as archive, pytest.raises(ViewfinderError) as caught:
+        scan_images(reader(archive, **options), archive)
     return str(caught.value)
 
 
@@ -139,7 +141,10 @@ def test_images_can_be_chosen_by_pattern(tmp_path: Path) -> None:
         ({"1.png": "", "cat/1.png": "", "dog/1.png": ""}, {}, ["'1.png'", "without a label"]),
         (OFFICIAL, {}, ["same name", "`root`", "`splits`"]),
         (OFFICIAL, {"splits": {"training": "a/train"}}, ["training", "train, val, test"]),
-        ({"cat/1.png": "", "cow/1.png": ""}, {"classes": ["cat", "dog"]}, ["'cow'", "cat, dog"]),
+        ({"cat/1.png": "", "cow/1.png": ""}, {"classes": ["cat", "dog"]}, ["'dog'", "'cow'"]),
+        ({"cat/1.png": "", "cow/1.png": "", "dog/1.png": ""}, {"classes": ["cat", "dog"]},
+         ["'cow/1.png'", "'cow'", "cat, dog"]),
+        ({"x/cat/1.png": "", "y/cat/1.png": ""}, {"classes": ["cat"]}, ["same name", "`root`"]),
         ({"cat/1.png": "", "dog/1.png": ""}, {"classes": ["cat", "dog", "cow"]}, ["'cow'"]),
         ({"cat/1.png": "", "dog/1.png": ""}, {"images": "x/*"}, ["'x/*'", "pattern"]),
     ],
@@ -218,7 +223,7 @@ BOMB = (
         ({"V/JPEGImages/b.c.jpg": None}, ["b.c", "not there"]),
         ({"V/JPEGImages/d.jpg": ""}, ["d.jpg", "in one of the lists", "leave_out"]),
         ({"V/JPEGImages/b.c.png": ""}, ["b.c.png", "extension"]),
-        ({"V/Annotations/d.xml": xml()}, ["'d'", "not there"]),
+        ({"V/Annotations/d.xml": xml()}, ["d.xml", "not there"]),
         ({"V/test.txt": "b.c\nb.c\n"}, ["V/test.txt", "'b.c'", "more than once"]),
         ({"V/test.txt": "b.c\nä 1\n"}, ["V/test.txt", "ä 1", "another split"]),
         ({"V/test.txt": "\n"}, ["V/test.txt", "empty"]),
@@ -245,7 +250,7 @@ def test_voc_refuses(
 
 def test_voc_refuses_unknown_classes_and_options(tmp_path: Path) -> None:
     message = refusal(read_voc, tmp_path / "a", VOC, classes=["dog", "cow"], **VOC_OPTIONS)
-    assert "'cat'" in message
+    assert "ä 1.xml': object 1 has the class 'cat'" in message
     assert "dog, cow" in message
     assert "'centre'" in refusal(read_voc, tmp_path / "b", VOC, corners="centre", **VOC_OPTIONS)
     options = {**VOC_OPTIONS, "images": "V/Images"}
@@ -340,22 +345,15 @@ def test_listed_masks_reach_the_model_as_they_are(tmp_path: Path) -> None:
 def test_a_mask_that_means_nothing_is_refused(
     tmp_path: Path, mask: Any, values: dict[int, int] | None, words: list[str]
 ) -> None:
-    members = camvid(mask)
-    with archive_of(tmp_path, members) as archive:
-        reading = read_listed_masks(archive, values=values, **CAMVID)
-        with pytest.raises(ViewfinderError) as caught:
-            written(tmp_path, members, reading, archive)
-    message = str(caught.value)
+    message = refusal(read_listed_masks, tmp_path, camvid(mask), values=values, **CAMVID)
     assert all(word in message for word in ["top/C/trainannot/1.png", *words]), message
 
 
 @pytest.mark.parametrize("content", [b"", b"text", grey()[:40]])
 def test_a_mask_that_is_no_image_is_refused(tmp_path: Path, content: bytes) -> None:
     members = {**camvid(), "top/C/testannot/1.png": content}
-    with archive_of(tmp_path, members) as archive:
-        reading = read_listed_masks(archive, values={11: 255}, **CAMVID)
-        with pytest.raises(ViewfinderError, match=r"testannot/1\.png.*not a readable image"):
-            written(tmp_path, members, reading, archive)
+    message = refusal(read_listed_masks, tmp_path, members, values={11: 255}, **CAMVID)
+    assert "its mask 'top/C/testannot/1.png' is not a readable image" in message
 
 
 @pytest.mark.parametrize("mode", ["P", "1", "I;16"])
@@ -565,7 +563,7 @@ def test_a_table_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "options", "words"),
     [
-        ([*ROWS, {**ROWS[0]}], {}, ["i/a/1.jpg", "more than once"]),
+        ([*ROWS, {**ROWS[0]}], {}, ["i/a/1.jpg", "2 times"]),
         ([*ROWS, {**ROWS[0], "file": "9"}], {}, ["i/9.jpg", "not there"]),
         (ROWS[:2], {}, ["i/3.jpg", "without a label", "leave_out"]),
         ([{**ROWS[0], "kind": " "}, *ROWS[1:]], {}, ["i/a/1.jpg", "without a label"]),
@@ -737,7 +735,7 @@ def test_coco_keeps_empty_boxes_and_those_out_of_frame(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(bbox=[5, 5, -2, 3]), ["annotation 5", "reversed"]),
         (lambda d: d["annotations"][0].update(bbox=[5, 5, "2", 3]), ["annotation 5", "numbers"]),
         (lambda d: d["annotations"][0].update(bbox=[5, 5, 3]), ["annotation 5", "four numbers"]),
-        (lambda d: d["images"].append({**d["images"][0], "id": 2}), ["'a.png'", "more than once"]),
+        (lambda d: d["images"].append({**d["images"][0], "id": 2}), ["t/a.png", "2 times"]),
         (lambda d: d.update(images=[], annotations=[]), ["t/a.png", "without a label"]),
     ],
 )

@@ -49,6 +49,27 @@ def build_datamodule(
     )
 
 
+def load_augmentations(option: str, project: Path) -> dict[str, Any]:
+    """Build the transforms of an option of ``conf/augment/``.
+
+    Args:
+        option: Its name.
+        project: The checkout.
+
+    Raises:
+        ViewfinderError: If there is none of this name, or it can't be built.
+    """
+    folder = project / "conf" / "augment"
+    path = folder / f"{option}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
+        raise ViewfinderError(
+            f"There is no augmentation {option!r}: {path} does not exist. There are {known}."
+        )
+    built: dict[str, Any] = _instantiate(OmegaConf.load(path), "augment")
+    return built
+
+
 def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
     """Build the experiment's network and its task.
 

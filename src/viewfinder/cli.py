@@ -1,17 +1,26 @@
 """The front door: ``viewfinder <stage> …``. It imports nothing heavy."""
 
 import argparse
+import errno
 import importlib
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from viewfinder import __version__
 from viewfinder.errors import ViewfinderError
+from viewfinder.workspace import project_dir
 
 _INTERRUPTED = 130
+_MENDS = {
+    errno.EACCES: "Make it writable, or run as its owner.",
+    errno.EPERM: "Make it writable, or run as its owner.",
+    errno.EROFS: "Work in a folder on a disk that can be written to.",
+    errno.ENOSPC: "Make room on that disk.",
+}
 _HYDRA_HELP = """\
 usage: viewfinder train [-m] [+experiment=NAME] [group=option …] [key=value …]
 
@@ -44,12 +53,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("Interrupted. The same command goes on where it can.", stop, _INTERRUPTED)
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{name}{error.strerror or error}. Nothing half-written was left.", error)
+        mend = f" {_MENDS[error.errno]}" if error.errno in _MENDS else ""
+        text = f"{name}{error.strerror or error}.{mend} Nothing half-written was left."
+        return _fail(text, error)
 
 
 def run() -> NoReturn:
     """Run the command line and leave the process with its exit status."""
+    _start_with_code_of_checkout()
     sys.exit(main())
+
+
+def _start_with_code_of_checkout() -> None:
+    """Start again where the checkout holds other code than the installed one.
+
+    ``dvc exp run --queue`` works in a copy of the checkout, and promises to run what is in it.
+    """
+    try:
+        source = project_dir() / "src"
+    except ViewfinderError:
+        return
+    package = source / "viewfinder"
+    if not package.is_dir() or package.samefile(Path(__file__).parent):
+        return
+    inherited = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = f"{source}{os.pathsep}{inherited}" if inherited else str(source)
+    os.execv(sys.executable, [sys.executable, "-m", "viewfinder", *sys.argv[1:]])
 
 
 def _set_environment() -> None:
@@ -58,7 +87,9 @@ def _set_environment() -> None:
     # cores starves; without any spin they wake so late that one core would be faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    signal.signal(signal.SIGTERM, _terminate)
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
@@ -98,12 +129,24 @@ def _parser() -> argparse.ArgumentParser:
         ("configure", "EXPERIMENT", "compose an experiment's config from conf/ and params.yaml"),
         ("download", "DATASET", "fetch a data set's archives"),
         ("split", "DATASET", "divide a data set into train, val and test files"),
-        ("data", "DATASET", "show what a data set holds, once it was split"),
         ("evaluate", "EXPERIMENT", "judge a trained model on the test split"),
         ("export", "EXPERIMENT", "write a trained model as ONNX and certify it"),
     ):
         command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
         command.add_argument("name", metavar=what)
+    data = stages.add_parser(
+        "data",
+        help="show what a data set holds, once it was split",
+        description="Print what a data set holds, once it was split. With --augment, draw some of "
+        "its training images under augmentations instead.",
+    )
+    data.add_argument("name", metavar="DATASET")
+    data.add_argument(
+        "--augment",
+        metavar="OPTION",
+        nargs="+",
+        help="options of conf/augment/ to draw, such as flip_color",
+    )
     add = stages.add_parser(
         "add",
         help="bring a data set of your own",
@@ -114,8 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("source", metavar="PATH_OR_URL", help="a folder, an archive or an address")
     add.add_argument(
         "--task",
-        choices=("classification", "multilabel", "localization", "detection", "segmentation"),
-        help="the experiment's task, if the data set can serve several",
+        help="the experiment's task, such as detection, if the data set can serve several",
     )
     convert = stages.add_parser(
         "convert",
@@ -154,5 +196,6 @@ def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _fail(message: str, error: BaseException, status: int = 1) -> int:
     if os.environ.get("VIEWFINDER_DEBUG") == "1":
         raise error
-    print(f"error: {message}", file=sys.stderr)
+    notes = getattr(error, "__notes__", ())
+    print("\n".join([f"error: {message}", *notes]), file=sys.stderr)
     return status

@@ -15,6 +15,7 @@ from viewfinder.errors import ViewfinderError
 
 CONFIG_NAME = "config"
 CHANNELS = (1, 3)
+_NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 INTERPOLATIONS = ("linear", "cubic", "area")
 TRAINING_KEYS = (
     "name",
@@ -62,20 +63,40 @@ def compose_experiment(name: str, project: Path) -> DictConfig:
         ViewfinderError: If there is no such experiment, or its section does not fit ``conf/``.
     """
     experiments = read_params(project)["experiments"]
+    _check_name(name)
     if name not in experiments:
         raise ViewfinderError(
-            f"params.yaml has no experiment {name!r}; it has {', '.join(experiments)}."
-            f"{_suggest(name, list(experiments))}"
+            f"params.yaml has no experiment {name!r}; it has {', '.join(map(str, experiments))}."
+            f"{_suggest(name, [str(known) for known in experiments])}"
         )
     section = experiments[name]
     if not isinstance(section, dict) or not isinstance(section.get("dataset"), str):
         raise ViewfinderError(
             f"The experiment {name!r} in params.yaml must be a mapping with `dataset: <name>`."
         )
-    config = compose_config([*section_overrides(section), f"name={name}"], project)
+    config = compose_config([*section_overrides(section), f"name={_quote(name)}"], project)
     check(config, project)
+    _check_portable(config)
     OmegaConf.resolve(config)
     return config
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not re.fullmatch(_NAME, name):
+        raise ViewfinderError(
+            f"The experiment's name {name!r} can't name files, runs and models. Take a letter, "
+            "then letters, digits, `-` and `_`."
+        )
+
+
+def _check_portable(config: DictConfig) -> None:
+    """Refuse what would bake this machine, this moment or a secret into the composed file."""
+    found = re.search(r"\$\{(oc\.env|now|hydra)[^}]*\}", OmegaConf.to_yaml(config))
+    if found:
+        raise ViewfinderError(
+            f"The config holds {found.group()}, which is another value on each machine or at each "
+            "time, so no run could be made again. Write the value itself."
+        )
 
 
 def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
@@ -188,6 +209,7 @@ def check(config: DictConfig, project: Path) -> None:
     Raises:
         ViewfinderError: Naming the key, what it holds and what was expected.
     """
+    _check_name(config.get("name"))
     missing = OmegaConf.missing_keys(config)
     if missing:
         raise ViewfinderError(f"The config has no value for {', '.join(sorted(missing))}.")
@@ -247,6 +269,8 @@ def explain(error: Exception, overrides: Sequence[str], project: Path) -> str:
     if match is None:
         return message
     key = match.group(1)
+    if key == "experiment":
+        return "A recipe is added to the config, with a plus: `+experiment=NAME`."
     parent, _, leaf = key.rpartition(".")
     groups = [item for item in overrides if "." not in item.split("=")[0] and "," not in item]
     try:

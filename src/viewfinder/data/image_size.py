@@ -4,6 +4,7 @@ import io
 
 from PIL import ExifTags, Image
 
+from viewfinder.data.unreadable import unreadable
 from viewfinder.errors import ViewfinderError
 
 _SIDEWAYS = frozenset({5, 6, 7, 8})
@@ -25,7 +26,6 @@ def image_size(content: bytes, name: str) -> tuple[int, int]:
             orientation = image.getexif().get(ExifTags.Base.Orientation)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ViewfinderError(
-            f"{name} is not a readable image ({len(content)} bytes): {error}. "
-            "Repair the file or take it out of the archive."
+            f"{name} {unreadable(content, error)}. Repair the file or take it out of the archive."
         ) from error
     return (height, width) if orientation in _SIDEWAYS else (width, height)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from viewfinder.data.unreadable import unreadable
 from viewfinder.errors import ViewfinderError
 
 _INDEX_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16L", "I;16B"})
@@ -51,7 +52,5 @@ def _open(content: bytes, name: str) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ViewfinderError(
-            f"{name} is not a readable image ({len(content)} bytes): {error}. Repair the file."
-        ) from error
+        raise ViewfinderError(f"{name} {unreadable(content, error)}. Repair the file.") from error
     return image

@@ -1,5 +1,6 @@
 """Learning curves."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -19,6 +20,21 @@ Curve = tuple[list[float], list[float]]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _LOSSES = {"train/loss": "training", "val/loss": "validation"}
 _LOG_FROM_RATIO = 30
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a training's ``curves.csv``; a cell that is empty is left out.
+
+    Raises:
+        ViewfinderError: If there is no such file.
+    """
+    if not path.is_file():
+        raise ViewfinderError(f"{path} does not exist. Run `dvc repro train@{path.parent.name}`.")
+    with path.open(newline="") as file:
+        return [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(file)
+        ]
 
 
 def draw_curves(

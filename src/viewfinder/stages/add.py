@@ -1,32 +1,37 @@
 """``viewfinder add NAME SOURCE``: a data set of one's own, ready for ``dvc repro``."""
 
-import io
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import yaml
 from hydra.utils import get_method
-from PIL import Image
 
 from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.image_size import image_size
 from viewfinder.data.readers.record import Reading
-from viewfinder.data.recognition import Format, recognise
+from viewfinder.data.recognition.formats import recognise
+from viewfinder.data.recognition.names import Format
 from viewfinder.data.schema import SPLITS
 from viewfinder.data.sources.fetch import fetch
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
+from viewfinder.stages.params_file import add_to_params
 from viewfinder.workspace import project_dir
 
 _NAME = re.compile(r"[a-z0-9_]+")
 _SOURCES = "src/viewfinder/data/sources"
 _SHARES = {"val": 0.15, "test": 0.15}
+_EPOCHS = 20
 _IMAGES_MEASURED = 100
-_STRIDE, _LARGEST_SIDE = 32, 224  # pixels
+_STRIDE, _LARGEST_SIDE, _LARGEST_FRAME = 32, 224, 320  # pixels
+_SMALL_SIDE = 64
+_WHOLE_IMAGE = ("classification", "multilabel")
+_PROBLEMS_SHOWN = 5
 
 
 def main(name: str, source: str, task: str | None) -> None:
@@ -52,25 +57,26 @@ def main(name: str, source: str, task: str | None) -> None:
         with Archive(Path(scratch)) as archive:
             found = recognise(archive)
             reading = get_method(found.reader)(archive, **found.options)
-            side = _input_side(reading, archive)
-    tasks = _tasks(reading)
-    if task is not None and task not in tasks:
-        raise ViewfinderError(
-            f"{source} can't serve the task {task!r}. It can serve {', '.join(tasks) or 'none'}."
-        )
+            shape = _median_shape(reading, archive)
+    tasks = [item for item in _tasks(reading) if (project / f"conf/task/{item}.yaml").is_file()]
+    _print_findings(name, found, reading, tasks)
     if not tasks:
         raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
-    _print_findings(name, found, reading, tasks)
+    if task == "localization" and _single(reading):
+        tasks.append(task)
+    if task is not None and task not in tasks:
+        raise ViewfinderError(f"{source} can't serve {task!r}; it can serve {', '.join(tasks)}.")
     with new_file(config) as path:
-        path.write_text(_dataset_config(name, url, found, reading), encoding="utf-8")
-    experiment = {
-        "experiment": task or tasks[0],
-        "dataset": name,
-        "image": {"size": [side, side]},
-    }
+        text = _dataset_config(name, url, found, reading, task or tasks[0])
+        path.write_text(text, encoding="utf-8")
+    experiment = _experiment(name, task or tasks[0], shape)
     watched = _watched(local.resolve(), project) if local.exists() else _SOURCES
-    _add_to_params(project / "params.yaml", name, {"watch": watched}, experiment)
-    print(f"Wrote conf/dataset/{name}.yaml; added {name} to params.yaml. Next: dvc repro")
+    add_to_params(project / "params.yaml", name, {"watch": watched}, experiment)
+    print(
+        f"Wrote conf/dataset/{name}.yaml; added the data set and an experiment for "
+        f"{task or tasks[0]} to params.yaml.\n"
+        f"Next: dvc repro evaluate@{name} export@{name}   (`dvc repro` runs all experiments)"
+    )
 
 
 def _check_name(name: str, config: Path) -> None:
@@ -86,23 +92,59 @@ def _check_name(name: str, config: Path) -> None:
 
 def _tasks(reading: Reading) -> list[str]:
     """Return the tasks that a data set can serve, the one it was likely made for first."""
+    if not reading.records:
+        return []
     if "label" in reading.annotations:
         return ["classification"]
-    tasks = []
     if "labels" in reading.annotations:
-        tasks.append("multilabel")
+        return ["multilabel"]
     if "mask" in reading.annotations:
-        tasks.append("segmentation")
-    if "objects" in reading.annotations:
-        objects = [record.objects or () for record in reading.records]
-        tasks.append("detection")
-        if all(len(items) == 1 for items in objects):
-            tasks.insert(0, "localization")
-        if all(item.rle is not None for items in objects for item in items):
-            tasks.append("segmentation")
-        if "multilabel" not in tasks:
-            tasks.append("multilabel")
-    return tasks
+        return ["segmentation"]
+    objects = [record.objects or () for record in reading.records]
+    outlined = all(item.rle is not None for items in objects for item in items)
+    served = {
+        "localization": all(len(items) == 1 for items in objects),
+        "instances": outlined,
+        "detection": True,
+        "segmentation": outlined,
+        "multilabel": len(reading.classes) > 1,
+    }
+    return [task for task, serves in served.items() if serves]
+
+
+def _single(reading: Reading) -> int:
+    """Return how many images hold exactly one object."""
+    return sum(len(record.objects or ()) == 1 for record in reading.records)
+
+
+def _experiment(name: str, task: str, shape: tuple[int, int]) -> dict[str, Any]:
+    """Return a section of params.yaml: a start that fits the images, to be changed at will.
+
+    Args:
+        name: The data set.
+        task: The task.
+        shape: Height and width of the median image, pixels.
+    """
+    if task in _WHOLE_IMAGE:
+        side = min(_whole_strides(max(shape)), _LARGEST_SIDE)
+        size = [side, side]
+    else:
+        scale = min(1.0, _LARGEST_FRAME / max(shape))
+        size = [_whole_strides(side * scale) for side in shape]
+    small = task == "classification" and max(size) <= _SMALL_SIDE
+    network = {"model": "timm_classifier", "overrides": ["model.name=resnet18"]}
+    return {
+        "experiment": task,
+        "dataset": name,
+        "image": {"size": size},
+        "trainer": {"max_epochs": _EPOCHS},
+        **(network if task in _WHOLE_IMAGE and not small else {}),
+    }
+
+
+def _whole_strides(side: float) -> int:
+    """Return a side that networks can halve five times, about as long."""
+    return max(_STRIDE, _STRIDE * round(side / _STRIDE))
 
 
 def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]) -> None:
@@ -116,19 +158,29 @@ def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]
     if objects:
         print(f"  objects      {objects:,}")
     print(f"  split        {split or 'none of its own: drawn by class'}")
-    print(f"  can serve    {', '.join(tasks)}")
+    print(f"  can serve    {', '.join(tasks) or 'no task'}")
+    single = _single(reading)
+    if single and "localization" not in tasks:
+        print(f"  one object   {single:,} images; --task localization keeps these")
+    if reading.left_out:
+        print(f"  problems     {len(reading.left_out):,} samples can't be used:")
+        for item in reading.left_out[:_PROBLEMS_SHOWN]:
+            print(f"    {item.id}: {item.reason}")
+        print("    Correct them, or set `on_error: skip` under `split:` to leave them out.")
 
 
-def _dataset_config(name: str, url: str, found: Format, reading: Reading) -> str:
+def _dataset_config(name: str, url: str, found: Format, reading: Reading, task: str) -> str:
     document = {
         "name": name,
+        "num_classes": len(reading.classes),
         "source": {
             "_target_": "viewfinder.data.sources.fetch.fetch",
             "_partial_": True,
             "files": [{"url": url}],
         },
         "reader": {"_target_": found.reader, "_partial_": True, **found.options},
-        "split": _split_config(reading),
+        "split": _split_config(reading)
+        | ({"single_object": True} if task == "localization" else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     return f"# {found.name}, added with `viewfinder add`.\n{text}"
@@ -146,62 +198,17 @@ def _split_config(reading: Reading) -> dict[str, Any]:
     }
 
 
-def _input_side(reading: Reading, archive: Archive) -> int:
-    """Return a side for the model's input, pixels: about that of the images, but not too large."""
-    step = -(-len(reading.records) // _IMAGES_MEASURED)
-    sides = []
+def _median_shape(reading: Reading, archive: Archive) -> tuple[int, int]:
+    """Return the median height and width of the images, pixels."""
+    step = max(1, len(reading.records) // _IMAGES_MEASURED)
+    sizes = []
     for record in reading.records[::step]:
-        try:
-            with Image.open(io.BytesIO(record.read(archive))) as image:
-                sides.append(max(image.size))
-        except OSError:
-            continue  # `split` names the files that can't be read
-    side = median(sides) if sides else _LARGEST_SIDE
-    return int(min(-(-side // _STRIDE) * _STRIDE, _LARGEST_SIDE))
+        with suppress(ViewfinderError):  # `split` names the files that can't be read
+            sizes.append(image_size(record.read(archive), record.id))
+    widths, heights = zip(*sizes or [(_LARGEST_SIDE, _LARGEST_SIDE)], strict=True)
+    return round(median(heights)), round(median(widths))
 
 
 def _watched(source: Path, project: Path) -> str:
     inside = source.is_relative_to(project.resolve())
     return str(source.relative_to(project.resolve()) if inside else source)
-
-
-def _add_to_params(
-    path: Path, name: str, dataset: Mapping[str, Any], experiment: Mapping[str, Any]
-) -> None:
-    """Add a line to each of the two sections; everything else, comments too, stays as it is."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    before = yaml.safe_load("\n".join(lines))
-    for section, entry in (("datasets", dataset), ("experiments", experiment)):
-        if name in (before.get(section) or {}):
-            raise ViewfinderError(f"{path}: there is {name!r} under {section!r} already.")
-        inline = yaml.safe_dump(dict(entry), default_flow_style=True, sort_keys=False, width=1000)
-        lines.insert(_end_of_section(lines, section), f"  {name}: {inline.strip()}")
-    text = "\n".join(lines) + "\n"
-    _check_params(path, text, name)
-    with new_file(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-
-
-def _end_of_section(lines: Sequence[str], section: str) -> int:
-    """Return the number of the line behind a section's last one."""
-    start = next((n for n, line in enumerate(lines) if line.startswith(f"{section}:")), len(lines))
-    end = start + 1
-    for number in range(start + 1, len(lines)):
-        if lines[number].startswith(" "):
-            end = number + 1
-        elif lines[number].strip() and not lines[number].startswith("#"):
-            break
-    return min(end, len(lines))
-
-
-def _check_params(path: Path, text: str, name: str) -> None:
-    try:
-        params = yaml.safe_load(text)
-        added = all(name in params[section] for section in ("datasets", "experiments"))
-    except (yaml.YAMLError, KeyError, TypeError):
-        added = False
-    if not added:
-        raise ViewfinderError(
-            f"{path} could not be extended. Expected `datasets:` and `experiments:` with one entry "
-            f"a line below each; the file stays as it was. Add {name!r} by hand."
-        )

@@ -1,24 +1,43 @@
-"""``viewfinder data DATASET``: what a data set holds, in the terminal."""
+"""``viewfinder data DATASET``: what a data set holds, in the terminal and under augmentations."""
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from viewfinder.config import load_dataset
-from viewfinder.data.schema import SPLITS, report_path
+from viewfinder.data.schema import SPLITS, report_path, split_path
 from viewfinder.errors import ViewfinderError
+from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
+if TYPE_CHECKING:
+    from viewfinder.data.loading.split_file import SplitFile
+
+_LONGEST_SIDE = 352  # pixels
 _MOST_CLASSES = 30
 _MOST_IDS = 5
 
 
-def main(name: str) -> None:
-    """Print the summary of ``data/splits/<name>/report.json``."""
+def main(name: str, augment: Sequence[str] | None) -> None:
+    """Print the summary of ``data/splits/<name>/report.json``, or draw augmentations.
+
+    Args:
+        name: The data set.
+        augment: The options of ``conf/augment/`` to draw; None prints the summary.
+
+    Raises:
+        ViewfinderError: If the data set was not split yet, or there is no such option.
+    """
     project = project_dir()
     load_dataset(name, project)
+    if augment is not None:
+        _draw(name, augment, project)
+        return
     path = project / report_path(name, "json")
     if not path.is_file():
         raise ViewfinderError(f"{path} does not exist. Run `dvc repro split@{name}`.")
@@ -31,6 +50,33 @@ def main(name: str) -> None:
     for warning in report["warnings"]:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     console.print(f"With pictures: {report_path(name)}", markup=False)
+
+
+def _draw(name: str, options: Sequence[str], project: Path) -> None:
+    from viewfinder.assembly import load_augmentations
+    from viewfinder.data.loading.split_file import SplitFile
+    from viewfinder.data.loading.transforms import Transform
+    from viewfinder.evaluation.augmentations import draw_augmentations
+
+    split = SplitFile(project / split_path(name, "train"))
+    size = _drawn_size(split)
+    transforms = {
+        option: Transform(size, "area", list(load_augmentations(option, project).values()))
+        for option in options
+    }
+    path = project / "outputs" / "augmentations" / f"{name}-{'-'.join(options)}.png"
+    with new_file(path) as draft:
+        draw_augmentations(
+            draft, split, size, transforms, heading=f"{name}: training images", seed=0
+        )
+    print(f"Wrote {path.relative_to(project)}")
+
+
+def _drawn_size(split: "SplitFile") -> tuple[int, int]:
+    """Return height and width in the shape of the median image, the longer side limited."""
+    width, height = (median(split.table.column(side).to_pylist()) for side in ("width", "height"))
+    scale = min(1.0, _LONGEST_SIDE / max(width, height))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _overview(report: dict[str, Any]) -> Table:
@@ -75,7 +121,8 @@ def _findings(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Return the title and the lines of each list that is not empty."""
     duplicates, boxes = report["duplicates"], report["boxes"]
     lists = [
-        ("Left out", [f"{item['id']}: {item['reason']}" for item in report["left_out"]]),
+        ("Samples that can't be used", _reasons(report["left_out"])),
+        ("Left out on purpose", _reasons(report["unwanted"])),
         ("Boxes without area", [f"{box['id']} {box['bbox']}" for box in boxes["empty"]]),
         ("Boxes out of the image", [f"{box['id']} {box['bbox']}" for box in boxes["out_of_frame"]]),
         (
@@ -89,6 +136,10 @@ def _findings(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
         ("Near duplicates", [" ~ ".join(group[:4]) for group in duplicates["near"]]),
     ]
     return [(title, rows) for title, rows in lists if rows]
+
+
+def _reasons(left_out: list[dict[str, str]]) -> list[str]:
+    return [f"{item['id']}: {item['reason']}" for item in left_out]
 
 
 def _list(title: str, rows: list[str]) -> Table:

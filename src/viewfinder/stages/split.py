@@ -31,6 +31,7 @@ def main(name: str) -> None:
     raw = project / raw_path(name)
     with Archive(raw) as archive:
         reading = instantiate(config.reader, _convert_="all")(archive)
+        _check_classes(name, reading, config)
         outcome = _divide(name, reading, archive, config)
         with new_folder((project / split_path(name, "train")).parent) as folder:
             for split in SPLITS:
@@ -44,19 +45,30 @@ def main(name: str) -> None:
     print(f"{name}: {len(reading.classes)} classes; {counts} images")
 
 
+def _check_classes(name: str, reading: Reading, config: DictConfig) -> None:
+    stated = config.get("num_classes")
+    if stated is not None and stated != len(reading.classes):
+        raise ViewfinderError(
+            f"conf/dataset/{name}.yaml states num_classes: {stated}, but the reader found "
+            f"{len(reading.classes)}: {', '.join(reading.classes[:20])}. Correct the number, or "
+            "the reader's options if it found the wrong ones."
+        )
+
+
 def _divide(name: str, reading: Reading, archive: Archive, config: DictConfig) -> Outcome:
     settings = OmegaConf.to_container(config.split, resolve=True)
     if not isinstance(settings, dict):
         raise ViewfinderError(f"conf/dataset/{name}.yaml: split: must be a mapping.")
     options, method = take_options({str(key): value for key, value in settings.items()})
-    scan = scan_images(reading.records, archive, on_error=options.on_error)
+    wanted, unwanted = options.select(reading)
+    scan = scan_images(wanted, archive, on_error=options.on_error)
     records = mark_near_duplicates(scan) if options.near_duplicates else scan.records
     records = options.with_groups(records)
     assignment = instantiate(method, _convert_="all")(records)
     check_assignment(assignment)
     leaks = find_leaks(assignment)
     warnings = check_leaks(leaks, reaction=options.leaks)
-    return Outcome(name, reading.classes, records, assignment, scan, leaks, warnings)
+    return Outcome(name, reading.classes, records, assignment, scan, leaks, warnings, unwanted)
 
 
 def _report(outcome: Outcome, folder: Path) -> list[str]:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from viewfinder.training.fit import FitResult
 
 
+_FIGURES, _HISTORY = "train.json", "curves.csv"
+_ROLES: dict[Split, str] = {"train": "training", "val": "validation"}
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run the Hydra application with the given command-line words."""
     project = project_dir()
@@ -130,7 +134,8 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
         _write(model, report, result, task, description)
         run.log_params({"chosen": result.chosen})
         run.log_objective(result.score, task.monitor, task.mode)
-        run.log_artifacts(report, "training")
+        for name in (_FIGURES, _HISTORY):
+            run.log_artifact(report / name, "training")
         run.log_artifacts(model, "checkpoint")
     return result.score
 
@@ -191,14 +196,18 @@ def _log_inputs(
     data: VisionDataModule,
     digests: dict[Split, str],
 ) -> None:
-    """Log the config and the data that the training starts from."""
+    """Log the config, the packages and the data that the training starts from."""
+    from viewfinder import tracking
     from viewfinder.data.schema import report_path
 
     project = project_dir()
     run.log_params(settings)
     run.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
+    run.log_text(tracking.environment(), "environment.txt")
     for split, file in data.splits.items():
-        run.log_input(config.dataset.name, file.path.relative_to(project), digests[split], split)
+        run.log_input(
+            config.dataset.name, file.path.relative_to(project), digests[split], _ROLES[split]
+        )
     page = project / report_path(config.dataset.name)
     if page.is_file():
         run.log_artifact(page, "data")
@@ -208,26 +217,22 @@ def _write(
     model: Path, report: Path, result: FitResult, task: VisionTask, description: dict[str, Any]
 ) -> None:
     """Write the model and the training's figures."""
-    from viewfinder.evaluation.curves import draw_curves
     from viewfinder.training.fit import describe
     from viewfinder.training.model_folder import write_model
 
     with new_folder(model) as folder:
         write_model(folder, result.weights, description)
-    with new_file(report / "train.json") as path:
+    with new_file(report / _FIGURES) as path:
         path.write_text(json.dumps(describe(result, task), indent=2) + "\n")
-    with new_file(report / "curves.csv") as path:
+    with new_file(report / _HISTORY) as path:
         _write_rows(path, result.history)
-    with new_file(report / "curves.png") as path:
-        draw_curves(result.history, path, monitor=task.monitor, mode=task.mode)
 
 
 def _data_paths(config: DictConfig) -> dict[str, str]:
     from viewfinder.data.schema import raw_path, split_path
 
     name = config.dataset.name
-    splits = {split: str(split_path(name, split)) for split in ("train", "val")}
-    return {"archive": str(raw_path(name)), **splits}
+    return {"archive": str(raw_path(name)), "splits": str(split_path(name, "train").parent)}
 
 
 def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:

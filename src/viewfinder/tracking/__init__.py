@@ -9,7 +9,7 @@ A stage asks for a run and logs into it, whether or not tracking is on::
 ``VIEWFINDER_MLFLOW=0`` switches tracking off; ``MLFLOW_TRACKING_URI`` sends it elsewhere.
 """
 
-from viewfinder.tracking.lineage import dvc_hash, lineage_tags
+from viewfinder.tracking.lineage import dvc_hash, environment, lineage_tags
 from viewfinder.tracking.protocol import NoRun, Run
 from viewfinder.tracking.run import open_run
 from viewfinder.tracking.store import enabled, tracking_uri
@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "dvc_hash",
     "enabled",
+    "environment",
     "lineage_tags",
     "open_run",
     "tracking_uri",

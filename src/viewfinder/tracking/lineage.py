@@ -57,6 +57,12 @@ def lineage_tags(
     return tags
 
 
+def environment() -> str:
+    """Return the installed packages as ``name==version``, one a line."""
+    found = {(item.name.lower(), item.version) for item in metadata.distributions()}
+    return "".join(f"{name}=={number}\n" for name, number in sorted(found))
+
+
 def config_hash(config: Mapping[str, Any]) -> str:
     """Return the first 16 hex digits of the SHA-256 of the config, whatever its key order."""
     canonical = json.dumps(config, sort_keys=True, default=str)

@@ -11,7 +11,7 @@ from viewfinder.errors import ViewfinderError
 
 _REASON_LIMIT = 600
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
-_CREDENTIALS = re.compile(r"//[^/@\s]+@")
+_CREDENTIALS = re.compile(r"//\S*@")
 
 
 @contextmanager
@@ -41,4 +41,9 @@ def refusal(uri: str, error: Exception) -> ViewfinderError:
         "Start it or make room, unset MLFLOW_TRACKING_URI to use the local store, or set "
         "VIEWFINDER_MLFLOW=0 to run without tracking."
     )
-    return ViewfinderError(_CREDENTIALS.sub("//***@", message))
+    return ViewfinderError(without_credentials(message))
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with the user and password of every address in it masked."""
+    return _CREDENTIALS.sub("//***@", text)

@@ -35,8 +35,9 @@ def open_run(
     Args:
         task: Name of the MLflow experiment.
         name: Name of a new run.
-        run_id: A run to resume. Where this store does not know it (a fresh clone), a new run is
-            opened that names it in the tag ``viewfinder.original_run_id``.
+        run_id: A run to resume. Where this store does not know it (a fresh clone), the run that
+            names it in its tag ``viewfinder.original_run_id`` is resumed, or opened if there is
+            none yet.
         tags: Tags of a new run; a resumed one keeps its own.
 
     Yields:
@@ -52,7 +53,8 @@ def open_run(
 
     store = connect(task)
     with store_errors(store.uri):
-        entity = _resume(store, run_id) or _create(store, name, run_id, tags)
+        known = _find(store, run_id) or _find_successor(store, run_id)
+        entity = _resume(store, known) if known else _create(store, name, run_id, tags)
     number = entity.info.run_id
     try:
         yield MlflowRun(store, number, task)
@@ -78,7 +80,7 @@ def _status_after(error: BaseException) -> str:
     return "FAILED" if isinstance(error, Exception) else "KILLED"
 
 
-def _resume(store: Store, run_id: str | None) -> MlflowEntity | None:
+def _find(store: Store, run_id: str | None) -> MlflowEntity | None:
     from mlflow.exceptions import MlflowException
 
     if run_id is None:
@@ -89,17 +91,34 @@ def _resume(store: Store, run_id: str | None) -> MlflowEntity | None:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    if entity.info.lifecycle_stage == "deleted":
+    return None if entity.info.lifecycle_stage == "deleted" else entity
+
+
+def _find_successor(store: Store, run_id: str | None) -> MlflowEntity | None:
+    """Return the run that stands for one that only another store knows."""
+    if run_id is None:
         return None
-    store.client.update_run(run_id, status="RUNNING")
+    wanted = f"tags.`{ORIGINAL_TAG}` = '{run_id}'"
+    found = store.client.search_runs([store.experiment_id], wanted, max_results=1)
+    return found[0] if found else None
+
+
+def _resume(store: Store, entity: MlflowEntity) -> MlflowEntity:
+    number = entity.info.run_id
+    store.client.update_run(number, status="RUNNING")
+    for key, value in _sweep_tags().items():
+        store.client.set_tag(number, key, value)
     return entity
 
 
 def _create(store: Store, name: str, run_id: str | None, tags: Mapping[str, str]) -> MlflowEntity:
-    ours = {
-        ORIGINAL_TAG: run_id,
-        PARENT_TAG: os.environ.get(PARENT_VARIABLE),
-        OVERRIDES_TAG: os.environ.get(OVERRIDES_VARIABLE),
-    }
-    known = {key: value for key, value in ours.items() if value}
-    return store.client.create_run(store.experiment_id, tags={**tags, **known}, run_name=name)
+    original = {ORIGINAL_TAG: run_id} if run_id else {}
+    ours = {**tags, **original, **_sweep_tags()}
+    return store.client.create_run(store.experiment_id, tags=ours, run_name=name)
+
+
+def _sweep_tags() -> dict[str, str]:
+    """Return the parent and the overrides of a sweep's job."""
+    variables = {PARENT_TAG: PARENT_VARIABLE, OVERRIDES_TAG: OVERRIDES_VARIABLE}
+    found = {tag: os.environ.get(variable) for tag, variable in variables.items()}
+    return {tag: value for tag, value in found.items() if value}

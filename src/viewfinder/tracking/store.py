@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from viewfinder import workspace
 from viewfinder.errors import ViewfinderError
 from viewfinder.tracking.database import artifact_location, first_use
-from viewfinder.tracking.refusal import store_errors
+from viewfinder.tracking.refusal import store_errors, without_credentials
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -97,11 +97,11 @@ def _open(uri: str, name: str) -> Store:
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
     if experiment.lifecycle_stage == "deleted":
-        number = experiment.experiment_id
+        number, shown = experiment.experiment_id, without_credentials(uri)
         raise ViewfinderError(
-            f"The MLflow experiment {name!r} was deleted from {uri}, yet still holds its name. "
-            f"Bring it back with `MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {number}`"
-            f" or remove it with `mlflow gc --backend-store-uri {uri} --experiment-ids {number}`."
+            f"The MLflow experiment {name!r} was deleted from {shown}, yet still holds its name. "
+            f"Bring it back with `MLFLOW_TRACKING_URI={shown} "
+            f"mlflow experiments restore -x {number}` or remove it with `mlflow gc --backend-store-uri {shown} --experiment-ids {number}`."
         )
     return Store(client, uri, experiment.experiment_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -108,4 +109,6 @@ def _said_once() -> Iterator[None]:
     try:
         yield
     except ViewfinderError as error:
-        raise SystemExit(str(error)) from error
+        if os.environ.get("VIEWFINDER_DEBUG") == "1":
+            traceback.print_exception(error)
+        raise SystemExit(f"error: {error}") from error

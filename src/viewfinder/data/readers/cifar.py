@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.png import encode_png
 from viewfinder.data.readers.record import Reading, Record
-from viewfinder.data.readers.refusals import check_splits, refuse_classes
+from viewfinder.data.readers.refusals import check_class_names, check_splits
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -47,7 +47,7 @@ def read_cifar(
     classes = [
         str(name) for name in _entry(_load(archive, meta), names, f"{archive.path}: {meta!r}")
     ]
-    refuse_classes(archive, [], classes, meta)
+    check_class_names(archive, classes)
     records: list[Record] = []
     for split, paths in batches.items():
         for path in paths:

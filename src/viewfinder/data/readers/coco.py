@@ -12,7 +12,7 @@ from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import checked_box
 from viewfinder.data.readers.members import inside, is_image
 from viewfinder.data.readers.record import Object, Reading, Record
-from viewfinder.data.readers.refusals import check_splits, refuse_without_label, some
+from viewfinder.data.readers.refusals import Refused, check_splits
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -37,6 +37,7 @@ def read_coco(
         ViewfinderError: If an annotation file is not valid, or the files' categories differ.
     """
     check_splits(annotations, "annotations")
+    refused = Refused(archive)
     records: list[Record] = []
     names: list[str] | None = None
     for split, path in annotations.items():
@@ -47,9 +48,9 @@ def read_coco(
         names = found
         if split not in images:
             raise ViewfinderError(f"The reader has no folder of `images` for the split {split!r}.")
-        records += _records(archive, path, document, split, images[split])
+        records += _records(archive, path, document, split, images[split], refused)
     assert names is not None
-    return Reading(names, ["objects"], records)
+    return refused.reading(names, ["objects"], records)
 
 
 def _load(archive: Archive, path: str) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _load(archive: Archive, path: str) -> dict[str, Any]:
 
 
 def _check_entries(document: Mapping[str, Any], where: str) -> None:
-    """Refuse entries without what the reader needs, and references to what is not there."""
+    """Refuse entries without what the reader needs."""
     for part, keys in _REQUIRED.items():
         for entry in document[part]:
             missing = [key for key in keys if key not in entry]
@@ -75,14 +76,6 @@ def _check_entries(document: Mapping[str, Any], where: str) -> None:
                     f"{where}: the entry {entry.get('id', '?')} of {part!r} lacks "
                     f"{', '.join(missing)}."
                 )
-    known = {part: {entry["id"] for entry in document[part]} for part in ("images", "categories")}
-    for entry in document["annotations"]:
-        for key, part in (("image_id", "images"), ("category_id", "categories")):
-            if entry[key] not in known[part]:
-                raise ViewfinderError(
-                    f"{where}: annotation {entry.get('id', '?')} has {key} {entry[key]}, "
-                    f"which is not among its {part}."
-                )
 
 
 def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -90,41 +83,64 @@ def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _records(
-    archive: Archive, path: str, document: Mapping[str, Any], split: Split, folder: str
+    archive: Archive,
+    path: str,
+    document: Mapping[str, Any],
+    split: Split,
+    folder: str,
+    refused: Refused,
 ) -> list[Record]:
-    _check_images(archive, path, document, folder)
+    images = {
+        image["id"]: (str(PurePosixPath(folder, image["file_name"])), image)
+        for image in document["images"]
+    }
+    _refuse_images(archive, path, document, folder, refused)
     index = {category["id"]: number for number, category in enumerate(_categories(document))}
     objects: defaultdict[int, list[Object]] = defaultdict(list)
-    sizes = {image["id"]: (image["height"], image["width"]) for image in document["images"]}
     for annotation in document["annotations"]:
-        image_id = annotation["image_id"]
-        category = index[annotation["category_id"]]
-        where = f"{archive.path}: annotation {annotation.get('id', '?')} of {path!r}"
-        objects[image_id].append(_object(annotation, category, sizes[image_id], where))
+        image_id, number = annotation["image_id"], annotation["category_id"]
+        where = f"annotation {annotation.get('id', '?')} of {path!r}"
+        if image_id not in images:
+            refused.without_image([where], f"its image_id {image_id}")
+            continue
+        name, image = images[image_id]
+        with refused.catch(name):
+            if number not in index:
+                raise ViewfinderError(
+                    f"{where} has the category_id {number}; expected one of {list(index)}, as "
+                    "under its categories. Correct it."
+                )
+            size = (image["height"], image["width"])
+            objects[image_id].append(_object(annotation, index[number], size, where))
     return [
         Record(
-            id=str(PurePosixPath(folder, image["file_name"])),
-            size=(image["width"], image["height"]),
-            objects=tuple(objects[image["id"]]),
-            split=split,
+            name, size=(image["width"], image["height"]), objects=tuple(objects[key]), split=split
         )
-        for image in document["images"]
+        for key, (name, image) in images.items()
     ]
 
 
-def _check_images(archive: Archive, path: str, document: Mapping[str, Any], folder: str) -> None:
+def _refuse_images(
+    archive: Archive, path: str, document: Mapping[str, Any], folder: str, refused: Refused
+) -> None:
     """Refuse images that stand twice in a file, or lie in its folder without standing in it."""
-    names = [str(image["file_name"]) for image in document["images"]]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ViewfinderError(
-            f"{archive.path}: {path!r} lists the image {some(twice)} more than once. Expected one "
-            "entry an image: join them."
-        )
-    listed = {str(PurePosixPath(folder, name)) for name in names}
+    names = [str(PurePosixPath(folder, image["file_name"])) for image in document["images"]]
+    numbers = [image["id"] for image in document["images"]]
+    counts, owners = Counter(names), Counter(numbers)
+    for name, number in zip(names, numbers, strict=True):
+        if counts[name] > 1:
+            refused.add(
+                name, f"{path!r} lists it {counts[name]} times; expected one entry. Join them."
+            )
+        if owners[number] > 1:
+            refused.add(
+                name,
+                f"{path!r} gives {owners[number]} images the id {number}; expected an id of its "
+                "own for each. Renumber them.",
+            )
     there = [name for name in archive.names() if is_image(name)]
-    strays = [name for name in there if inside(name, folder) is not None and name not in listed]
-    refuse_without_label(archive, strays, f"of {folder!r} in {path!r}", "List it, or remove it.")
+    strays = [name for name in there if inside(name, folder) is not None and name not in counts]
+    refused.without_label(strays, f"of {folder!r} in {path!r}", "List it, or remove it.")
 
 
 def _object(

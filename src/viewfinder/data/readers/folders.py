@@ -8,10 +8,9 @@ from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import folder_split, image_names, inside
 from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.readers.refusals import (
+    Refused,
+    check_class_names,
     check_splits,
-    refuse_classes,
-    refuse_without_image,
-    refuse_without_label,
     some,
 )
 from viewfinder.data.schema import Split
@@ -43,27 +42,33 @@ def read_class_folders(
         classes: The class folders in order, or each with the name of its class.
 
     Raises:
-        ViewfinderError: If an image lies in no class folder, fewer than two of them hold images,
-            two have the same name, or one is not among ``classes``.
+        ViewfinderError: If fewer than two class folders hold images, two have the same name, or
+            one of ``classes`` is missing.
     """
+    refused = Refused(archive)
     if splits is not None:
         check_splits(splits, "splits")
     places = {image: _place(image, root, splits) for image in image_names(archive, images)}
     strays = [image for image, (_, folder) in places.items() if folder is None]
-    refuse_without_label(
-        archive,
+    refused.without_label(
         strays,
         f"in a class folder {_where(root, splits)}",
         "Move it, or leave it out with the reader's `images`.",
     )
-    folders = sorted({str(folder) for _, folder in places.values()})
+    folders = sorted({folder for _, folder in places.values() if folder is not None})
     names = _names(archive, folders, classes)
     label_of = {folder: label for label, folder in enumerate(names)}
-    records = [
-        Record(id=image, label=label_of[str(folder)], split=split)
-        for image, (split, folder) in places.items()
-    ]
-    return Reading(list(names.values()), ["label"], records)
+    records = []
+    for image, (split, folder) in places.items():
+        if folder in label_of:
+            records.append(Record(id=image, label=label_of[folder], split=split))
+        else:
+            refused.add(
+                image,
+                f"its folder {folder!r} is none of the reader's `classes`; expected one of "
+                f"{', '.join(names)}. Move it, or add the class.",
+            )
+    return refused.reading(list(names.values()), ["label"], records)
 
 
 def _place(
@@ -99,14 +104,21 @@ def _names(
             "expected one folder for each of two or more classes."
         )
     if classes is not None:
+        check_class_names(archive, list(classes))
         named = dict(classes) if isinstance(classes, Mapping) else {name: name for name in classes}
         by_name = {PurePosixPath(folder).name: folder for folder in folders}
-        refuse_classes(archive, by_name, list(named), "a folder's name")
-        refuse_without_image(archive, named.keys() - by_name.keys(), "the reader's `classes`")
+        missing = [folder for folder in named if folder not in by_name]
+        if missing:
+            raise ViewfinderError(
+                f"{archive.path}: the reader's `classes` name {some(missing)}, and no such folder "
+                f"holds images; there are {some(folders, 12)}. Correct `classes`."
+            )
         names = {by_name[folder]: name for folder, name in named.items()}
+        unique = len(by_name) == len(folders) and len(set(names.values())) == len(names)
     else:
         names = {folder: _ORDER_PREFIX.sub("", PurePosixPath(folder).name) for folder in folders}
-    if len(set(names.values())) < len(folders):
+        unique = len(set(names.values())) == len(names)
+    if not unique:
         raise ViewfinderError(
             f"{archive.path}: several of the class folders {some(folders, 12)} have the same name. "
             "Expected one folder a class: tell the reader their common folder with `root`, the "

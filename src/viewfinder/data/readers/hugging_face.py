@@ -9,7 +9,12 @@ from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import Box, checked_box
 from viewfinder.data.readers.parquet_shards import ParquetShards
 from viewfinder.data.readers.record import MaskFile, Object, Reading, Record
-from viewfinder.data.readers.refusals import check_splits, refuse_choice, refuse_classes
+from viewfinder.data.readers.refusals import (
+    Refused,
+    check_class_names,
+    check_splits,
+    refuse_choice,
+)
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -45,8 +50,7 @@ def read_parquet(
         box_format: Whether a box is left, top, width, height or left, top, right, bottom.
 
     Raises:
-        ViewfinderError: If a column is missing, an annotation is empty, a class is beyond the
-            names, or these are not known.
+        ViewfinderError: If a column is missing, or the class names are not known.
     """
     check_splits(files, "files")
     refuse_choice("annotation", annotation, get_args(Annotation))
@@ -58,26 +62,28 @@ def read_parquet(
     tables = [shards.columns(path, image, wanted) for _, path in paths]
     named = category if annotation == "objects" else source
     names = list(classes or _class_names(shards, paths, named))
-    refuse_classes(archive, [], names, "the reader")
+    check_class_names(archive, names)
     readers: dict[Annotation, _Reader] = {
         "label": partial(_label, len(names)),
         "labels": partial(_labels, len(names)),
         "objects": partial(_objects, len(names), box, category, box_format),
     }
+    refused = Refused(archive)
     records = []
     for (split, path), table in zip(paths, tables, strict=True):
         for row, given in enumerate(table["path"]):
             name = f"{path}/{row:06d}{PurePosixPath(given or '').suffix.lower()}"
             value: Any
-            if annotation == "mask":
-                mask = partial(shards.content, path, source, row)
-                value = MaskFile(f"{name}:{source}", content=mask)
-            else:
-                where = f"{archive.path}: {source!r} in row {row} of {path!r}"
-                value = readers[annotation](table[source][row], where)
-            content = partial(shards.content, path, image, row)
-            records.append(Record(name, split=split, content=content, **{annotation: value}))
-    return Reading(names, [annotation], records)
+            with refused.catch(name):
+                if annotation == "mask":
+                    mask = partial(shards.content, path, source, row)
+                    value = MaskFile(f"{name}:{source}", content=mask)
+                else:
+                    where = f"{source!r} in row {row} of {path!r}"
+                    value = readers[annotation](table[source][row], where)
+                content = partial(shards.content, path, image, row)
+                records.append(Record(name, split=split, content=content, **{annotation: value}))
+    return refused.reading(names, [annotation], records)
 
 
 def _list(item: str | Sequence[str]) -> Sequence[str]:

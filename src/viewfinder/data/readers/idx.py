@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.png import encode_png
 from viewfinder.data.readers.record import Reading, Record
-from viewfinder.data.readers.refusals import check_splits, refuse_classes
+from viewfinder.data.readers.refusals import check_class_names, check_splits
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -39,7 +39,7 @@ def read_idx(
             differ, or a label is beyond the classes.
     """
     check_splits(images, "images")
-    refuse_classes(archive, [], classes, "the reader")
+    check_class_names(archive, classes)
     if images.keys() != labels.keys():
         raise ViewfinderError(
             f"The reader has `images` for {list(images)} and `labels` for {list(labels)}; "

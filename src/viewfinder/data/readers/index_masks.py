@@ -1,17 +1,11 @@
 """Images with index masks: a second image whose pixel values are classes."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import MaskFile, Reading, Record
-from viewfinder.data.readers.refusals import (
-    check_splits,
-    refuse_classes,
-    refuse_without_image,
-    refuse_without_label,
-)
+from viewfinder.data.readers.refusals import Refused, check_class_names, check_splits
 from viewfinder.data.readers.split_lists import read_split_lists
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
@@ -48,8 +42,9 @@ def read_listed_masks(
             stands for pixels to ignore, such as ``{11: 255}``.
 
     Raises:
-        ViewfinderError: If a line names no pair, or a file that is not there.
+        ViewfinderError: If a list is not valid, or a line names no pair.
     """
+    refused = Refused(archive)
     meaning = _meaning(archive, classes, values)
     if (images is None) != (masks is None):
         raise ViewfinderError(
@@ -64,13 +59,14 @@ def read_listed_masks(
             image, mask = _pair(archive, line, strip, prefix)
         for path in (image, mask):
             if path not in known:
-                raise ViewfinderError(
-                    f"{archive.path} has no file {path!r}, which the list "
-                    f"{lists[split]!r} names in {line!r}. Correct the list, or the reader's "
-                    "`strip`, `images` and `masks`."
+                refused.add(
+                    image,
+                    f"there is no file {path!r}, which the list {lists[split]!r} names in "
+                    f"{line!r}. Add it, or correct the list or the reader's `strip`, `images` and "
+                    "`masks`.",
                 )
         records.append(Record(image, mask=MaskFile(mask, meaning), split=split))
-    return _reading(archive, classes, records)
+    return refused.reading(classes, ["mask"], records)
 
 
 def read_mask_folders(
@@ -94,30 +90,37 @@ def read_mask_folders(
             stands for pixels to ignore.
 
     Raises:
-        ViewfinderError: If an image has no mask or the other way round.
+        ViewfinderError: If there are no images in a folder, or an option is not valid.
     """
+    refused = Refused(archive)
     meaning = _meaning(archive, classes, values)
     found = image_names(archive)
     records = []
     for split, image_folder, mask_folder in _folder_pairs(images, masks):
-        pictures = _by_name(archive, found, image_folder)
-        files = _by_name(archive, found, mask_folder)
+        pictures = _by_name(found, image_folder, refused)
+        files = _by_name(found, mask_folder, refused)
+        if not pictures:
+            raise ViewfinderError(
+                f"{archive.path} has no images in {image_folder!r}; correct the reader's `images`."
+            )
         missing = [image for name, image in pictures.items() if name + suffix not in files]
-        refuse_without_label(archive, missing, f"to have a mask in {mask_folder!r}", "Add it.")
-        orphans = files.keys() - {name + suffix for name in pictures}
-        refuse_without_image(archive, [files[name] for name in orphans], mask_folder)
+        refused.without_label(missing, f"to have a mask in {mask_folder!r}", "Add it.")
+        owners = {name + suffix for name in pictures}
+        orphans = [path for name, path in files.items() if name not in owners]
+        refused.without_image(orphans, f"the folder {mask_folder!r}")
         records += [
             Record(image, mask=MaskFile(files[name + suffix], meaning), split=split)
             for name, image in pictures.items()
+            if name + suffix in files
         ]
-    return _reading(archive, classes, records)
+    return refused.reading(classes, ["mask"], records)
 
 
 def _meaning(
     archive: Archive, classes: Sequence[str], values: Mapping[int, int] | None
 ) -> dict[int, int] | None:
     """Complete the meaning of the pixel values; None where all stand for themselves."""
-    refuse_classes(archive, [], classes, "the reader")
+    check_class_names(archive, classes)
     if values is None:
         return None
     wrong = {
@@ -156,12 +159,6 @@ def _folder_pairs(
     return [(split, folder, masks[split]) for split, folder in images.items()]
 
 
-def _by_name(archive: Archive, images: Sequence[str], folder: str) -> dict[str, str]:
-    stems = by_stem(archive, (name for name in images if inside(name, folder) is not None))
-    return {str(inside(str(PurePosixPath(stem)), folder)): name for stem, name in stems.items()}
-
-
-def _reading(archive: Archive, classes: Sequence[str], records: list[Record]) -> Reading:
-    if not records:
-        raise ViewfinderError(f"{archive.path} has no images in the reader's folders.")
-    return Reading(list(classes), ["mask"], records)
+def _by_name(images: Sequence[str], folder: str, refused: Refused) -> dict[str, str]:
+    stems = by_stem((name for name in images if inside(name, folder) is not None), refused)
+    return {str(inside(stem, folder)): name for stem, name in stems.items()}

@@ -13,7 +13,7 @@ from viewfinder.data.archive import Archive
 from viewfinder.data.mask_pixels import decode_binary, decode_indices
 from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
-from viewfinder.data.readers.refusals import refuse_without_image, refuse_without_label
+from viewfinder.data.readers.refusals import Refused
 from viewfinder.errors import ViewfinderError
 from viewfinder.progress import progress
 
@@ -37,9 +37,9 @@ def read_instance_folders(
         masks: Name of the folder beside it that holds its masks.
 
     Raises:
-        ViewfinderError: If an image has no mask, a mask no image, or masks of an image differ in
-            size.
+        ViewfinderError: If there are no images.
     """
+    refused = Refused(archive)
     pictures: dict[str, str] = {}
     files: defaultdict[str, list[str]] = defaultdict(list)
     for name in image_names(archive):
@@ -47,22 +47,25 @@ def read_instance_folders(
         if folder.name == masks:
             files[str(folder.parent)].append(name)
         elif folder.name != images:
-            where = f"in a folder {images!r} or {masks!r}"
-            refuse_without_label(archive, [name], where, "Move it.")
-        elif pictures.setdefault(str(folder.parent), name) != name:
-            raise ViewfinderError(
-                f"{archive.path}: {str(folder)!r} holds several images; expected one beside the "
-                f"folder {masks!r}. Give each image a folder of its own."
-            )
+            refused.without_label([name], f"in a folder {images!r} or {masks!r}", "Move it.")
+        elif (other := pictures.setdefault(str(folder.parent), name)) != name:
+            for image in (other, name):
+                refused.add(
+                    image,
+                    f"{str(folder)!r} holds several images; expected one beside the folder "
+                    f"{masks!r}. Give each image a folder of its own.",
+                )
     missing = [image for key, image in pictures.items() if key not in files]
-    refuse_without_label(archive, missing, f"to have masks in a folder {masks!r}", "Add them.")
-    refuse_without_image(archive, files.keys() - pictures.keys(), f"a folder {masks!r}")
+    refused.without_label(missing, f"to have masks in a folder {masks!r}", "Add them.")
+    orphans = [path for key, paths in files.items() if key not in pictures for path in paths]
+    refused.without_image(orphans, f"a folder {masks!r}")
+    records = []
     with progress(pictures.items(), "masks") as items:
-        records = [
-            _record(archive, image, [_binary(archive, path) for path in files[key]], files[key])
-            for key, image in items
-        ]
-    return Reading([class_name], ["objects"], records)
+        for key, image in items:
+            with refused.catch(image):
+                instances = [_binary(archive, path) for path in files[key]]
+                records.append(_record(image, instances, files[key]))
+    return refused.reading([class_name], ["objects"], records)
 
 
 def read_instance_maps(
@@ -78,39 +81,42 @@ def read_instance_maps(
         suffix: What a mask's name has behind that of its image, such as ``_mask``.
 
     Raises:
-        ViewfinderError: If an image has no mask or the other way round.
+        ViewfinderError: If there are no images.
     """
-    found = image_names(archive)
+    refused = Refused(archive)
+    stems = by_stem(image_names(archive), refused)
     pictures, files = (
         {
             str(inside(stem, folder)): name
-            for stem, name in by_stem(archive, found).items()
+            for stem, name in stems.items()
             if inside(name, folder) is not None
         }
         for folder in (images, masks)
     )
-    missing = [image for name, image in pictures.items() if name + suffix not in files]
-    refuse_without_label(archive, missing, f"to have a mask in {masks!r}", "Add it.")
-    orphans = files.keys() - {name + suffix for name in pictures}
-    refuse_without_image(archive, [files[name] for name in orphans], masks)
     if not pictures:
         raise ViewfinderError(f"{archive.path} has no images in {images!r}; correct `images`.")
+    missing = [image for name, image in pictures.items() if name + suffix not in files]
+    refused.without_label(missing, f"to have a mask in {masks!r}", "Add it.")
+    owners = {name + suffix for name in pictures}
+    orphans = [path for name, path in files.items() if name not in owners]
+    refused.without_image(orphans, f"the folder {masks!r}")
     records = []
-    for name, image in pictures.items():
-        path = files[name + suffix]
-        values = decode_indices(archive.read(path), f"{archive.path}: the mask {path!r}")
-        instances = [values == value for value in np.unique(values) if value != 0]
-        records.append(_record(archive, image, instances, [path] * len(instances)))
-    return Reading([class_name], ["objects"], records)
+    with progress(pictures.items(), "masks") as items:
+        for name, image in items:
+            path = files.get(name + suffix)
+            if path is not None:
+                with refused.catch(image):
+                    values = decode_indices(archive.read(path), f"its mask {path!r}")
+                    instances = [values == value for value in np.unique(values) if value != 0]
+                    records.append(_record(image, instances, [path] * len(instances)))
+    return refused.reading([class_name], ["objects"], records)
 
 
-def _record(
-    archive: Archive, image: str, instances: Sequence[NDArray[np.bool_]], paths: Sequence[str]
-) -> Record:
+def _record(image: str, instances: Sequence[NDArray[np.bool_]], paths: Sequence[str]) -> Record:
     sizes = {mask.shape[::-1]: path for mask, path in zip(instances, paths, strict=True)}
     if len(sizes) > 1:
         raise ViewfinderError(
-            f"{archive.path}: the masks of {image!r} differ in size: "
+            "its masks differ in size: "
             + ", ".join(f"{path!r} is {size[0]} x {size[1]}" for size, path in sizes.items())
             + ". Expected all as large as the image: correct them."
         )
@@ -126,4 +132,4 @@ def _object(mask: NDArray[np.bool_]) -> Object:
 
 
 def _binary(archive: Archive, path: str) -> NDArray[np.bool_]:
-    return decode_binary(archive.read(path), f"{archive.path}: the mask {path!r}")
+    return decode_binary(archive.read(path), f"its mask {path!r}")

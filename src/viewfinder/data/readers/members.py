@@ -1,12 +1,12 @@
 """Which files of an archive are images, and how to find one."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.refusals import some
+from viewfinder.data.readers.refusals import Refused, some
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -31,6 +31,11 @@ def image_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[s
     wanted = [patterns] if isinstance(patterns, str) else list(patterns)
     images = [name for name in archive.names() if is_image(name)]
     matching = [name for name in images if any(fnmatchcase(name, item) for item in wanted)]
+    if not images:
+        raise ViewfinderError(
+            f"{archive.path} holds no images: of its {len(archive.names())} files none ends in "
+            f"{', '.join(sorted(IMAGE_SUFFIXES))}. Is it the right file or folder?"
+        )
     if not matching:
         raise ViewfinderError(
             f"{archive.path} holds {len(images)} images, none of which matches "
@@ -47,21 +52,19 @@ def inside(name: str, folder: str) -> str | None:
     return name.removeprefix(f"{folder}/") if name.startswith(f"{folder}/") else None
 
 
-def by_stem(archive: Archive, names: Iterable[str]) -> dict[str, str]:
-    """Index files by their path without its extension.
-
-    Raises:
-        ViewfinderError: If two files differ in their extension only.
-    """
-    index: dict[str, str] = {}
+def by_stem(names: Iterable[str], refused: Refused) -> dict[str, str]:
+    """Index files by their path without its extension; refuse those that then are the same."""
+    files: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
-        other = index.setdefault(str(PurePosixPath(name).with_suffix("")), name)
-        if other != name:
-            raise ViewfinderError(
-                f"{archive.path}: {other!r} and {name!r} differ in their extension only, so their "
-                "annotation can't be told apart. Rename one of them."
+        files[str(PurePosixPath(name).with_suffix(""))].append(name)
+    for same in files.values():
+        for name in same[: len(same) if len(same) > 1 else 0]:
+            refused.add(
+                name,
+                f"{' and '.join(map(repr, same))} differ in their extension only, so their "
+                "annotations can't be told apart. Rename one of them.",
             )
-    return index
+    return {stem: same[0] for stem, same in files.items()}
 
 
 def folder_split(name: str, folders: Mapping[Split, str]) -> tuple[Split, str] | None:

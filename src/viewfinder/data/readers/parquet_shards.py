@@ -21,8 +21,8 @@ class ParquetShards:
         self.archive = archive
         self._path: str | None = None
         self._file: pq.ParquetFile | None = None
-        self._group: tuple[int, str] | None = None
-        self._values: list[Any] = []
+        self._group: int | None = None
+        self._values: dict[str, list[Any]] = {}  # of the row group in memory, by column
 
     def columns(self, path: str, image: str, wanted: list[str]) -> dict[str, list[Any]]:
         """Return columns of a file, and under ``path`` the images' own file names.
@@ -56,16 +56,30 @@ class ParquetShards:
             if row < start + rows:
                 break
             start += rows
-        if self._group != (group, column):
+        if self._group != group:
+            self._values, self._group = {}, group
+        if column not in self._values:
             table = file.read_row_group(group, [f"{column}.bytes"])
-            self._values, self._group = table.column(column).to_pylist(), (group, column)
-        content = (self._values[row - start] or {}).get("bytes")
+            self._values[column] = table.column(column).to_pylist()
+        content = (self._values[column][row - start] or {}).get("bytes")
         if not content:
             raise ViewfinderError(
                 f"{self.archive.path}: row {row} of {path!r} has no {column!r}; expected an "
                 "encoded image. Remove the row, or repair it."
             )
         return bytes(content)
+
+    def image_column(self, path: str) -> str | None:
+        """Return the first column of images, a struct of bytes and path, if there is one."""
+        schema = self._open(path).schema_arrow
+        return next((field.name for field in schema if _holds_images(field.type)), None)
+
+    def label_column(self, path: str) -> str | None:
+        """Return the first column of class numbers whose names the metadata give, if any."""
+        for field in self._open(path).schema_arrow:
+            if pa.types.is_integer(field.type) and self.class_names(path, field.name):
+                return str(field.name)
+        return None
 
     def class_names(self, path: str, column: str) -> list[str] | None:
         """Return the class names that Hugging Face's metadata give a column, if any."""
@@ -78,7 +92,7 @@ class ParquetShards:
 
     def _check_images(self, path: str, column: str) -> None:
         kind = self._open(path).schema_arrow.field(column).type
-        if not pa.types.is_struct(kind) or {"bytes", "path"} - {field.name for field in kind}:
+        if not _holds_images(kind):
             raise ViewfinderError(
                 f"{self.archive.path}: {path!r} has {kind} in {column!r}; expected Hugging Face's "
                 "images, a struct of bytes and path. Name the right column in the reader's options."
@@ -94,6 +108,10 @@ class ParquetShards:
                 ) from error
             self._path, self._group = path, None
         return self._file
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and {"bytes", "path"} <= {field.name for field in kind}
 
 
 def _names(features: Any, column: str) -> list[str] | None:

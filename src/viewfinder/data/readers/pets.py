@@ -6,12 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import read_list
 from viewfinder.data.readers.record import MaskFile, Reading, Record
-from viewfinder.data.readers.refusals import (
-    check_splits,
-    refuse_choice,
-    refuse_without_image,
-    refuse_without_label,
-)
+from viewfinder.data.readers.refusals import Refused, check_splits, refuse_choice
 from viewfinder.data.readers.voc import Annotated, read_annotated
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
@@ -49,37 +44,38 @@ def read_pets(
         lists: The list of each of the authors' splits.
 
     Raises:
-        ViewfinderError: If a list is not valid, or an image or annotation is missing.
+        ViewfinderError: If a list is not valid.
     """
     refuse_choice("target", target, get_args(Target))
     check_splits(lists, "lists")
     present = set(archive.names())
+    refused = Refused(archive)
     pets = [pet for split, path in lists.items() for pet in _list(archive, path, split)]
-    refuse_without_image(archive, [pet.image for pet in pets if pet.image not in present], "a list")
+    refused.without_image([pet.image for pet in pets if pet.image not in present], "a list")
     if target == "heads":
         heads = {pet: f"annotations/xmls/{pet.name}.xml" for pet in pets}
         annotated = [
             Annotated(pet.image, path, pet.split) for pet, path in heads.items() if path in present
         ]
-        return read_annotated(archive, annotated, _SPECIES, "inclusive")
+        return read_annotated(archive, annotated, _SPECIES, "inclusive", refused)
     if target == "trimaps":
-        return _trimaps(archive, pets, present)
+        return _trimaps(pets, present, refused)
     if target == "species":
         records = [Record(pet.image, label=pet.species, split=pet.split) for pet in pets]
-        return Reading(list(_SPECIES), ["label"], records)
+        return refused.reading(_SPECIES, ["label"], records)
     records = [Record(pet.image, label=pet.breed, split=pet.split) for pet in pets]
-    return Reading(_breeds(archive, pets), ["label"], records)
+    return refused.reading(_breeds(archive, pets), ["label"], records)
 
 
-def _trimaps(archive: Archive, pets: Sequence[_Pet], present: set[str]) -> Reading:
+def _trimaps(pets: Sequence[_Pet], present: set[str], refused: Refused) -> Reading:
     masks = {pet: f"annotations/trimaps/{pet.name}.png" for pet in pets}
     missing = [pet.image for pet, path in masks.items() if path not in present]
-    refuse_without_label(archive, missing, "to have a trimap", "Fetch the annotations again.")
+    refused.without_label(missing, "to have a trimap", "Fetch the annotations again.")
     records = [
         Record(pet.image, mask=MaskFile(path, _TRIMAP_VALUES), split=pet.split)
         for pet, path in masks.items()
     ]
-    return Reading(list(_TRIMAP_CLASSES), ["mask"], records)
+    return refused.reading(_TRIMAP_CLASSES, ["mask"], records)
 
 
 def _list(archive: Archive, path: str, split: Split) -> list[_Pet]:

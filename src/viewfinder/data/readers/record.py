@@ -98,18 +98,28 @@ class Record:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A sample that is not used, by its image (or annotation, if it has no image), and why."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Reading:
     """All that a reader found.
 
     Attributes:
         classes: Class names.
         annotations: Names of the annotation columns that the records fill.
-        records: The images, in the archive's order.
+        records: The images that can be used, in the archive's order.
+        left_out: The others; the split stage decides what becomes of them.
     """
 
     classes: list[str]
     annotations: list[str]
     records: list[Record] = field(repr=False)
+    left_out: list[LeftOut] = field(default_factory=list, repr=False)
 
 
 Reader = Callable[[Archive], Reading]

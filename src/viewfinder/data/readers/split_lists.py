@@ -5,12 +5,7 @@ from typing import Literal, get_args
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import read_list
-from viewfinder.data.readers.refusals import (
-    check_splits,
-    refuse_choice,
-    refuse_without_label,
-    some,
-)
+from viewfinder.data.readers.refusals import Refused, check_splits, refuse_choice, some
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
@@ -38,24 +33,21 @@ def read_split_lists(archive: Archive, lists: Mapping[Split, str]) -> dict[str, 
 
 
 def refuse_unlisted(
-    archive: Archive,
-    images: Mapping[str, str],
-    listed: Collection[str],
-    unlisted: Unlisted,
+    refused: Refused, images: Mapping[str, str], listed: Collection[str], unlisted: Unlisted
 ) -> None:
-    """Refuse images that no list names, unless they are to be left out.
+    """Refuse images that no list names, unless they are no part of the data set.
 
     Args:
-        archive: The data set's archive.
+        refused: Where they are noted.
         images: Each image's path by the name that a list would give it.
         listed: The names in the lists.
         unlisted: Whether to refuse them.
 
     Raises:
-        ViewfinderError: If there are any and they are to be refused.
+        ViewfinderError: If ``unlisted`` is none of its choices.
     """
     refuse_choice("unlisted", unlisted, get_args(Unlisted))
     if unlisted == "refuse":
         left = [image for name, image in images.items() if name not in listed]
         mend = "List it, or set the reader's `unlisted: leave_out`."
-        refuse_without_label(archive, left, "in one of the lists", mend)
+        refused.without_label(left, "in one of the lists", mend)

@@ -11,10 +11,10 @@ from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import image_names, inside, read_text
 from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.readers.refusals import (
+    Refused,
+    check_class_names,
     check_splits,
-    refuse_classes,
-    refuse_without_image,
-    refuse_without_label,
+    class_number,
     some,
 )
 from viewfinder.data.readers.split_lists import Unlisted, refuse_unlisted
@@ -30,8 +30,9 @@ _SPLIT_NAMES: dict[str, Split] = {name: name for name in SPLITS} | {
 class _Row(NamedTuple):
     image: str
     label: str
-    split: Split | None
+    split: str | None
     group: str | None
+    where: str = ""
 
 
 def read_table(
@@ -67,55 +68,79 @@ def read_table(
         unlisted: Whether images under ``root`` that no table lists are refused or left out.
 
     Raises:
-        ViewfinderError: If a column or an image is missing, an image is listed twice or without
-            a class, or a class or split is unknown.
+        ViewfinderError: If a table is not valid, or lacks a column.
     """
+    refused = Refused(archive)
     files: list[tuple[Split | None, str]] = [(None, tables)] if isinstance(tables, str) else []
     if not isinstance(tables, str):
         check_splits(tables, "tables")
         files += tables.items()
     columns = _Row(image, label, None, group)
     rows = [
-        row for part, path in files for row in _rows(archive, path, columns, part, split, delimiter)
+        row._replace(image=str(PurePosixPath(root, row.image + suffix)) if row.image else "")
+        for part, path in files
+        for row in _rows(archive, path, columns, part, split, delimiter)
     ]
-    rows = [row._replace(image=str(PurePosixPath(root, row.image + suffix))) for row in rows]
-    twice = [name for name, count in Counter(row.image for row in rows).items() if count > 1]
-    if twice:
-        raise ViewfinderError(
-            f"{archive.path}: the tables list {some(twice)} more than once. Expected one row an "
-            "image; several classes go into one cell, with the reader's `separator`."
-        )
+    _check_rows(rows, refused)
     present = {name: name for name in image_names(archive) if inside(name, root) is not None}
-    listed = {row.image for row in rows}
-    refuse_without_image(archive, [name for name in listed if name not in present], "a table")
-    refuse_unlisted(archive, present, listed, unlisted)
-    return _reading(archive, rows, separator, classes)
+    listed = {row.image: row.where for row in rows if row.image}
+    for name, where in listed.items():
+        if name not in present:
+            refused.without_image([name], where)
+    refuse_unlisted(refused, present, listed, unlisted)
+    return _reading(archive, rows, separator, classes, refused)
+
+
+def _check_rows(rows: Sequence[_Row], refused: Refused) -> None:
+    """Note the images of rows that say nothing sensible."""
+    counts = Counter(row.image for row in rows)
+    for row in rows:
+        if not row.image:
+            refused.add(row.where, "it names no image. Complete or remove it.")
+        elif counts[row.image] > 1:
+            refused.add(
+                row.image,
+                f"it is listed {counts[row.image]} times; expected one row an image. Several "
+                "classes go into one cell, with the reader's `separator`.",
+            )
+        elif row.split is not None and row.split not in _SPLIT_NAMES:
+            refused.add(
+                row.image,
+                f"{row.where} has the split {row.split!r}; expected one of "
+                f"{', '.join(_SPLIT_NAMES)}. Correct it.",
+            )
 
 
 def _reading(
-    archive: Archive, rows: Sequence[_Row], separator: str | None, classes: Sequence[str] | None
+    archive: Archive,
+    rows: Sequence[_Row],
+    separator: str | None,
+    classes: Sequence[str] | None,
+    refused: Refused,
 ) -> Reading:
+    rows = [row for row in rows if row.image and (row.split is None or row.split in _SPLIT_NAMES)]
     named = {row.image: _classes_of(row.label, separator) for row in rows}
-    found = {name for names in named.values() for name in names}
-    known = list(classes) if classes else sorted(found)
-    refuse_classes(archive, found, known, "a table")
+    known = list(classes) if classes else sorted({name for n in named.values() for name in n})
+    check_class_names(archive, known)
     if separator is None:
         empty = [image for image, names in named.items() if not names]
-        refuse_without_label(archive, empty, "to have a class in the table", "Add it.")
-    index = {name: number for number, name in enumerate(known)}
+        refused.without_label(empty, "to have a class in the table", "Add it.")
+    number_of = {name: number for number, name in enumerate(known)}
     records = []
     for row in rows:
-        numbers = tuple(sorted({index[name] for name in named[row.image]}))
-        records.append(
-            Record(
-                id=row.image,
-                label=numbers[0] if separator is None else None,
-                labels=None if separator is None else numbers,
-                group=row.group,
-                split=row.split,
+        with refused.catch(row.image):
+            names = named[row.image]
+            numbers = sorted({class_number(name, number_of, row.where) for name in names})
+            records.append(
+                Record(
+                    id=row.image,
+                    label=numbers[0] if separator is None and numbers else None,
+                    labels=None if separator is None else tuple(numbers),
+                    group=row.group,
+                    split=_SPLIT_NAMES[row.split] if row.split is not None else None,
+                )
             )
-        )
-    return Reading(known, ["label" if separator is None else "labels"], records)
+    return refused.reading(known, ["label" if separator is None else "labels"], records)
 
 
 def _classes_of(cell: str, separator: str | None) -> list[str]:
@@ -143,18 +168,16 @@ def _rows(
         )
     rows = []
     for number, entry in enumerate(table, 1):
-        image = _cell(entry[columns.image])
-        if not image:
-            raise ViewfinderError(f"{where}: row {number} names no image. Complete or remove it.")
-        name = _cell(entry[split]) if split else None
-        if name is not None and name not in _SPLIT_NAMES:
-            raise ViewfinderError(
-                f"{where}: row {number} has the split {name!r}; expected one of "
-                f"{', '.join(_SPLIT_NAMES)}. Correct it."
-            )
         group = _cell(entry[columns.group]) or None if columns.group else None
-        chosen = _SPLIT_NAMES[name] if name is not None else part
-        rows.append(_Row(image, _cell(entry[columns.label]), chosen, group))
+        rows.append(
+            _Row(
+                image=_cell(entry[columns.image]),
+                label=_cell(entry[columns.label]),
+                split=_cell(entry[split]) if split else part,
+                group=group,
+                where=f"row {number} of {path!r}",
+            )
+        )
     return rows
 
 

@@ -1,6 +1,6 @@
 """Pascal VOC: one XML file of boxes an image."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, get_args
 from xml.etree.ElementTree import Element
@@ -10,16 +10,17 @@ from viewfinder.data.readers.boxes import checked_box
 from viewfinder.data.readers.members import by_stem, folder_split, image_names, inside
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import (
+    Refused,
+    check_class_names,
     check_splits,
+    class_number,
     refuse_choice,
-    refuse_classes,
-    refuse_without_image,
-    refuse_without_label,
 )
 from viewfinder.data.readers.split_lists import Unlisted, read_split_lists, refuse_unlisted
 from viewfinder.data.readers.xml import parse_xml
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import progress
 
 Corners = Literal["inclusive", "edges"]
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -58,25 +59,26 @@ def read_voc(
         unlisted: Whether images and annotations that no list names are refused or left out.
 
     Raises:
-        ViewfinderError: If an image has no annotation or the other way round, a class is unknown,
-            or an annotation is not valid.
+        ViewfinderError: If a folder or a list is missing, or a list is not valid.
     """
-    names = archive.names()
-    pictures = _by_name(archive, image_names(archive), images)
-    documents = _by_name(archive, _documents(names), annotations)
+    refused = Refused(archive)
+    pictures = _by_name(refused, archive, image_names(archive), images)
+    documents = _by_name(refused, archive, _documents(archive.names()), annotations)
     split_of = read_split_lists(archive, sets)
-    refuse_without_image(archive, split_of.keys() - pictures.keys(), "a list of `sets`")
-    missing = [pictures[name] for name in split_of if name not in documents]
-    refuse_without_label(archive, missing, f"to have an XML file in {annotations!r}", "Add it.")
+    refused.without_image([name for name in split_of if name not in pictures], "a list of `sets`")
+    missing = [image for name, image in pictures.items() if name in split_of.keys() - documents]
+    refused.without_label(missing, f"to have an XML file in {annotations!r}", "Add it.")
     if unlisted == "refuse":
-        refuse_without_image(archive, documents.keys() - pictures.keys(), annotations)
-    refuse_unlisted(archive, pictures, split_of, unlisted)
+        known = pictures.keys() | split_of.keys()
+        orphans = [path for name, path in documents.items() if name not in known]
+        refused.without_image(orphans, f"the folder {annotations!r}")
+    refuse_unlisted(refused, pictures, split_of, unlisted)
     annotated = [
         Annotated(image, documents[name], split_of[name])
         for name, image in pictures.items()
-        if name in split_of
+        if name in split_of and name in documents
     ]
-    return read_annotated(archive, annotated, classes, corners)
+    return read_annotated(archive, annotated, classes, corners, refused)
 
 
 def read_voc_folders(
@@ -95,35 +97,39 @@ def read_voc_folders(
         corners: What the corners of a box are; see ``read_voc``.
 
     Raises:
-        ViewfinderError: If an image has no annotation or the other way round, a class is unknown,
-            or an annotation is not valid.
+        ViewfinderError: If there are no images, or an option is not valid.
     """
     if splits is not None:
         check_splits(splits, "splits")
-    pictures = by_stem(archive, image_names(archive))
-    documents = by_stem(archive, _documents(archive.names()))
+    refused = Refused(archive)
+    pictures = by_stem(image_names(archive), refused)
+    documents = by_stem(_documents(archive.names()), refused)
     missing = [image for stem, image in pictures.items() if stem not in documents]
-    refuse_without_label(archive, missing, "to have an XML file beside it", "Add it.")
-    refuse_without_image(archive, documents.keys() - pictures.keys(), "an XML file")
+    refused.without_label(missing, "to have an XML file beside it", "Add it.")
+    orphans = [path for stem, path in documents.items() if stem not in pictures]
+    refused.without_image(orphans, "an XML file")
     found = {image: folder_split(image, splits or {}) for image in pictures.values()}
     if splits is not None:
         strays = [image for image, place in found.items() if place is None]
         where = f"in one of {', '.join(splits.values())}"
-        refuse_without_label(archive, strays, where, "Move it, or add its folder to `splits`.")
+        refused.without_label(strays, where, "Move it, or add its folder to `splits`.")
     annotated = [
         Annotated(image, documents[stem], place[0] if (place := found[image]) else None)
         for stem, image in pictures.items()
+        if stem in documents
     ]
-    return read_annotated(archive, annotated, classes, corners)
+    return read_annotated(archive, annotated, classes, corners, refused)
 
 
 def _documents(names: Collection[str]) -> list[str]:
     return [name for name in names if PurePosixPath(name).suffix.lower() == ".xml"]
 
 
-def _by_name(archive: Archive, names: Collection[str], folder: str) -> dict[str, str]:
+def _by_name(
+    refused: Refused, archive: Archive, names: Collection[str], folder: str
+) -> dict[str, str]:
     """Index the files of a folder by their name there, without extension."""
-    stems = by_stem(archive, (name for name in names if inside(name, folder) is not None))
+    stems = by_stem((name for name in names if inside(name, folder) is not None), refused)
     if not stems:
         raise ViewfinderError(
             f"{archive.path} has no such files in {folder!r}. Expected Pascal VOC's folders: "
@@ -137,6 +143,7 @@ def read_annotated(
     annotated: Sequence[Annotated],
     classes: Sequence[str] | None,
     corners: Corners,
+    refused: Refused,
 ) -> Reading:
     """Read the XML files of some images.
 
@@ -145,39 +152,41 @@ def read_annotated(
         annotated: The images.
         classes: Class names in order; None takes those found, sorted.
         corners: What the corners of a box are; see ``read_voc``.
+        refused: Where images are noted whose annotation is not valid.
 
     Raises:
-        ViewfinderError: If a class is unknown, or an annotation is not valid.
+        ViewfinderError: If a class name stands twice.
     """
     refuse_choice("corners", corners, get_args(Corners))
-    roots = {
-        item.document: parse_xml(archive.read(item.document), f"{archive.path}: {item.document!r}")
-        for item in annotated
-    }
-    found = {
-        _text(entry, "name", f"{archive.path}: {document!r}")
-        for document, root in roots.items()
-        for entry in root.iter("object")
-    }
-    names = list(classes) if classes else sorted(found)
-    refuse_classes(archive, found, names, "an XML file")
-    records = [
-        _record(item, roots[item.document], names, corners, f"{archive.path}: {item.document!r}")
-        for item in annotated
-    ]
-    return Reading(names, ["objects"], records)
+    roots: dict[Annotated, Element] = {}
+    with progress(annotated, "annotations") as items:
+        for item in items:
+            with refused.catch(item.image):
+                roots[item] = parse_xml(archive.read(item.document), repr(item.document))
+    names = list(classes) if classes else sorted(_classes(roots.values()))
+    check_class_names(archive, names)
+    numbers = {name: number for number, name in enumerate(names)}
+    records = []
+    for item, root in roots.items():
+        with refused.catch(item.image):
+            records.append(_record(item, root, numbers, corners, repr(item.document)))
+    return refused.reading(names, ["objects"], records)
+
+
+def _classes(roots: Iterable[Element]) -> set[str]:
+    named = (entry.findtext("name") for root in roots for entry in root.iter("object"))
+    return {name.strip() for name in named if name and name.strip()}
 
 
 def _record(
-    item: Annotated, root: Element, classes: list[str], corners: Corners, where: str
+    item: Annotated, root: Element, numbers: Mapping[str, int], corners: Corners, where: str
 ) -> Record:
     objects = []
     for number, entry in enumerate(root.iter("object")):
         place = f"{where}: object {number}"
         sides = [_text(entry, f"bndbox/{side}", place) for side in _SIDES]
-        objects.append(
-            Object(_box(sides, corners, place), classes.index(_text(entry, "name", place)))
-        )
+        category = class_number(_text(entry, "name", place), numbers, place)
+        objects.append(Object(_box(sides, corners, place), category))
     size = tuple(_text(root, f"size/{side}", where) for side in ("width", "height"))
     if not all(side.isdecimal() for side in size):
         raise ViewfinderError(f"{where} has the size {size}; expected whole pixels. Correct it.")

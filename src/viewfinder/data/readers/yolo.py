@@ -20,14 +20,14 @@ from viewfinder.data.readers.members import (
 )
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import (
+    Refused,
+    check_class_names,
     refuse_choice,
-    refuse_classes,
-    refuse_without_image,
-    refuse_without_label,
     some,
 )
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.progress import progress
 
 Unlabelled = Literal["refuse", "background"]
 
@@ -48,35 +48,33 @@ def read_yolo(
             empty text file always says the latter.
 
     Raises:
-        ViewfinderError: If ``data`` or an annotation is not valid, or a text file has no image.
+        ViewfinderError: If ``data`` is not valid.
     """
     refuse_choice("unlabelled", unlabelled, get_args(Unlabelled))
-    names = archive.names()
+    refused = Refused(archive)
     document = _document(archive, data)
     classes = _classes(archive, data, document)
-    split_of = _images(archive, data, document)
-    documents = {name for name in names if PurePosixPath(name).suffix.lower() == ".txt"}
+    split_of = _images(archive, data, document, refused)
+    documents = {name for name in archive.names() if PurePosixPath(name).suffix.lower() == ".txt"}
     label_of = {image: _label_path(image) for image in split_of}
     missing = [image for image, path in label_of.items() if path not in documents]
     if unlabelled == "refuse":
-        refuse_without_label(
-            archive,
+        refused.without_label(
             missing,
             "to have a text file in `labels`",
             "Add it, empty for background, or set the reader's `unlabelled: background`.",
         )
     folders = {str(PurePosixPath(path).parent) for path in label_of.values()}
     orphans = {path for path in documents if str(PurePosixPath(path).parent) in folders}
-    refuse_without_image(archive, sorted(orphans - set(label_of.values())), "a folder of labels")
-    lines = {
-        image: _lines(archive, path) if path in documents else []
-        for image, path in label_of.items()
-    }
-    records = [
-        _record(archive, image, split, label_of[image], lines[image], len(classes))
-        for image, split in split_of.items()
-    ]
-    return Reading(classes, ["objects"], records)
+    refused.without_image(sorted(orphans - set(label_of.values())), "a folder of labels")
+    records = []
+    with progress(split_of.items(), "annotations") as items:
+        for image, split in items:
+            path = label_of[image]
+            with refused.catch(image):
+                lines = _lines(archive, path) if path in documents else []
+                records.append(_record(archive, image, split, path, lines, len(classes)))
+    return refused.reading(classes, ["objects"], records)
 
 
 def _document(archive: Archive, path: str) -> dict[str, Any]:
@@ -101,14 +99,17 @@ def _classes(archive: Archive, path: str, document: Mapping[str, Any]) -> list[s
             )
         names = [names[number] for number in range(len(names))]
     classes = [str(name) for name in names]
-    refuse_classes(archive, [], classes, path)
+    check_class_names(archive, classes)
     return classes
 
 
-def _images(archive: Archive, path: str, document: Mapping[str, Any]) -> dict[str, Split]:
+def _images(
+    archive: Archive, path: str, document: Mapping[str, Any], refused: Refused
+) -> dict[str, Split]:
     """Return the split of each image that data.yaml's folders and lists name."""
     found = image_names(archive)
-    by_stem(archive, found)  # two images with one text file
+    by_stem(found, refused)  # two images with one text file
+    present = set(found)
     base = PurePosixPath(path).parent / str(document.get("path") or "")
     split_of: dict[str, Split] = {}
     for split in SPLITS:
@@ -116,8 +117,10 @@ def _images(archive: Archive, path: str, document: Mapping[str, Any]) -> dict[st
         for entry in [entries] if isinstance(entries, str) else entries:
             place = _resolve(base, str(entry))
             if place.endswith(".txt"):
-                images = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
-                refuse_without_image(archive, sorted(set(images) - set(found)), place)
+                listed = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
+                images = [name for name in listed if name in present]
+                missing = [name for name in listed if name not in present]
+                refused.without_image(missing, f"the list {place!r}")
             else:
                 images = [name for name in found if inside(name, place) is not None]
             shared = [name for name in images if name in split_of]
@@ -168,7 +171,7 @@ def _record(
 ) -> Record:
     size = image_size(archive.read(image), f"{archive.path}: {image!r}")
     objects = tuple(
-        _object(line, size, classes, f"{archive.path}: object {number} of {path!r}")
+        _object(line, size, classes, f"object {number} of {path!r}")
         for number, line in enumerate(lines)
     )
     return Record(image, size=size, objects=objects, split=split)

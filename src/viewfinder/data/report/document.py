@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from viewfinder.data.readers.record import Record
+from viewfinder.data.readers.record import LeftOut, Record
 from viewfinder.data.report.copies import describe_copies
 from viewfinder.data.report.counts import co_occurrence, count_split
 from viewfinder.data.report.images import describe_pixels, describe_sizes
@@ -34,6 +34,7 @@ class Outcome:
         scan: What was seen in the images.
         leaks: What stands on two sides.
         warnings: What was said about the leaks.
+        unwanted: Images that the split's options exclude.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Outcome:
     scan: Scan
     leaks: list[Leak]
     warnings: list[str]
+    unwanted: list[LeftOut]
 
 
 def write_document(outcome: Outcome, rows: SplitRows) -> Document:
@@ -72,6 +74,7 @@ def write_document(outcome: Outcome, rows: SplitRows) -> Document:
         "splits": counts,
         "unused_images": len(outcome.records) - len(everything),
         "left_out": [asdict(item) for item in outcome.scan.left_out],
+        "unwanted": [asdict(item) for item in outcome.unwanted],
         "image_sizes": describe_sizes(everything),
         "pixels_of_train": describe_pixels(outcome.scan, parts["train"]),
         "objects": describe_objects(everything, classes),
@@ -96,7 +99,8 @@ def _warnings(document: Document) -> list[str]:
     duplicates, boxes = document["duplicates"], document["boxes"]
     total = sum(counts["images"] for counts in document["splits"].values())
     found = (
-        ("images that can't be used were left out", len(document["left_out"])),
+        ("samples that can't be used were left out", len(document["left_out"])),
+        ("images without exactly one object were left out", len(document["unwanted"])),
         ("images in none of the splits", document["unused_images"]),
         ("boxes without area", len(boxes["empty"])),
         ("boxes that reach out of their image", len(boxes["out_of_frame"])),

@@ -18,6 +18,7 @@ _QUALITY = 80
 _OPACITY = 0.45
 _GOLDEN_RATIO = 0.618034
 _MOST_BOXES = 200
+_CROWDED = 25
 
 
 def colour(label: int) -> tuple[int, int, int]:
@@ -47,20 +48,22 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    picture = cv2.resize(_rgb(pixels), size, interpolation=method)
+    picture = cv2.resize(to_rgb(pixels), size, interpolation=method)
     if row.get("mask"):
-        picture = _paint(picture, decode(row["mask"]["bytes"]))
+        picture = paint(picture, decode(row["mask"]["bytes"]))
     for item in row.get("objects") or ():
         if item["rle"] is not None:
             shape = {"size": [height, width], "counts": item["rle"]}
             mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORED)
-            picture = _paint(picture, mask.astype(np.uint8))
+            picture = paint(picture, mask.astype(np.uint8))
+    crowded = len(row.get("objects") or ()) > _CROWDED
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
-        _box(picture, item, scale)
+        draw_box(picture, np.array(item["bbox"]) * scale, item["category"], thin=crowded)
     return _encode(picture)
 
 
-def _rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
+def to_rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
+    """Return a decoded image of any kind as RGB, uint8 [H, W, 3]."""
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2:
@@ -68,19 +71,20 @@ def _rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
     return np.ascontiguousarray(pixels[..., :3], np.uint8)
 
 
-def _paint(picture: Picture, mask: NDArray[Any]) -> Picture:
-    """Tint the pixels of each class; those to be ignored stay as they are."""
+def paint(picture: Picture, mask: NDArray[Any], opacity: float = _OPACITY) -> Picture:
+    """Tint the pixels of each class in a mask of any size; those to be ignored stay as they are."""
     size = (picture.shape[1], picture.shape[0])
     small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     table = np.array([colour(label) for label in range(256)], np.float32)
-    tinted = (1 - _OPACITY) * picture + _OPACITY * table[small]
+    tinted = (1 - opacity) * picture + opacity * table[small]
     return np.where((small == IGNORED)[..., None], picture, tinted).astype(np.uint8)
 
 
-def _box(picture: Picture, item: Mapping[str, Any], scale: float) -> None:
-    left, top, right, bottom = (round(value * scale) for value in item["bbox"])
-    thickness = 1 if max(picture.shape) < 150 else 2
-    cv2.rectangle(picture, (left, top), (right, bottom), colour(item["category"]), thickness)
+def draw_box(picture: Picture, box: NDArray[Any], label: int, *, thin: bool = False) -> None:
+    """Draw a box (left, top, right, bottom in the picture's pixels) in its class's colour."""
+    left, top, right, bottom = (round(float(value)) for value in box)
+    thickness = 1 if thin or max(picture.shape) < 150 else 2
+    cv2.rectangle(picture, (left, top), (right, bottom), colour(label), thickness)
 
 
 def _encode(picture: Picture) -> str:

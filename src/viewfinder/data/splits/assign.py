@@ -1,6 +1,6 @@
 """Which record belongs to which split: the authors' word, or a stratified draw."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 
 from viewfinder.data.readers.record import Record
@@ -109,15 +109,18 @@ def check_classes(bundles: Sequence[Sequence[Record]], parts: int) -> None:
     Raises:
         ViewfinderError: Naming the class.
     """
-    found = Counter(
-        label for item in bundles for label in {record.label for record in item} - {None}
-    )
-    few = [label for label, count in found.items() if count < parts]
+    holders: defaultdict[int, list[str]] = defaultdict(list)
+    for item in bundles:
+        first = {record.label: record.id for record in reversed(item) if record.label is not None}
+        for label, name in first.items():
+            holders[label].append(name)
+    few = [names for names in holders.values() if len(names) < parts]
     if few:
         raise ViewfinderError(
-            f"The data set can't be split by class: class number {few[0]} has only "
-            f"{found[few[0]]} images or groups that may be divided; {parts} or more are needed "
-            "to be in every split. Add images, or take the class out."
+            f"The data set can't be split by class: the class of {few[0][0]!r} has only "
+            f"{len(few[0])} image{'s' if len(few[0]) > 1 else ''} (or groups of images that must "
+            f"not be divided); {parts} or more are needed to be in every split. Add images, or "
+            "take the class out."
         )
 
 

@@ -115,4 +115,5 @@ def check_leaks(leaks: Sequence[Leak], *, reaction: LeakReaction) -> list[str]:
 def _name(leaks: Sequence[Leak]) -> str:
     more = len(leaks) - _NAMED
     named = "; ".join(str(leak) for leak in leaks[:_NAMED])
-    return f"{len(leaks)} groups of images: {named}{f'; and {more} more' if more > 0 else ''}"
+    groups = "a group" if len(leaks) == 1 else f"{len(leaks)} groups"
+    return f"{groups} of images: {named}{f'; and {more} more' if more > 0 else ''}"

@@ -13,6 +13,7 @@ from viewfinder.data.readers.record import MaskFile
 from viewfinder.errors import ViewfinderError
 
 IGNORE = 255
+_COUNTABLE = 2**16
 
 
 def encode_mask(
@@ -31,17 +32,40 @@ def encode_mask(
             value that stands for no class.
     """
     name = f"{archive.path}: the mask {mask.path!r}"
-    values = decode_indices(mask.read(archive), name)
+    indices = class_indices(mask.read(archive), mask.values, classes, size, name)
+    buffer = io.BytesIO()
+    Image.fromarray(indices).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def class_indices(
+    content: bytes,
+    meaning: Mapping[int, int] | None,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    name: str,
+) -> NDArray[np.uint8]:
+    """Return a mask's class indices, uint8 [H, W], 255 where a pixel does not count.
+
+    Args:
+        content: The encoded mask.
+        meaning: Class index of each pixel value; None takes the values as they are.
+        classes: Class names.
+        size: Width and height of the image, pixels.
+        name: What to call the mask in a message.
+
+    Raises:
+        ViewfinderError: If the mask can't be read, is not as large as its image, or has a pixel
+            value that stands for no class.
+    """
+    values = decode_indices(content, name)
     height, width = values.shape
     if (width, height) != size:
         raise ViewfinderError(
             f"{name} is {width} x {height} pixels, but its image is {size[0]} x {size[1]}. "
             "Expected the same size: correct one of the two."
         )
-    indices = _to_classes(values, mask.values, classes, name)
-    buffer = io.BytesIO()
-    Image.fromarray(indices).save(buffer, "PNG")
-    return buffer.getvalue()
+    return _to_classes(values, meaning, classes, name)
 
 
 def _to_classes(
@@ -50,7 +74,7 @@ def _to_classes(
     classes: Sequence[str],
     name: str,
 ) -> NDArray[np.uint8]:
-    found, positions = np.unique(values, return_inverse=True)
+    found = _distinct(values)
     indices = [int(value) if meaning is None else meaning.get(int(value)) for value in found]
     unknown = [
         int(value)
@@ -64,4 +88,11 @@ def _to_classes(
             f"{len(classes)} classes, or {IGNORE} for pixels to ignore. Correct the mask, or give "
             "the reader in conf/dataset/ the meaning of these values."
         )
-    return np.array(indices, np.uint8)[positions].reshape(values.shape)
+    return np.array(indices, np.uint8)[np.searchsorted(found, values)]
+
+
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the values that there are, sorted; counting them is faster than sorting all."""
+    if values.min() >= 0 and values.max() < _COUNTABLE:
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from viewfinder.data.readers.record import Record
+from viewfinder.data.readers.record import LeftOut, Object, Reading, Record
 from viewfinder.errors import ViewfinderError
 
 Reaction = Literal["fail", "skip"]
@@ -17,7 +17,9 @@ class SplitOptions:
     """How the images are treated before and after a split method divides them.
 
     Attributes:
-        on_error: Whether images that can't be used stop the stage, or are left out and listed.
+        on_error: Whether samples that can't be used stop the stage, or are left out and listed.
+        single_object: Whether only images with exactly one object are kept, for localization; the
+            others are listed. Crowds and boxes without an area do not count.
         group_by: Pattern searched in each image's path; what it matches (its first group, if it
             has one) is the image's group. None keeps the reader's groups.
         near_duplicates: Whether near duplicates are searched and kept together. The search leaves
@@ -27,6 +29,7 @@ class SplitOptions:
     """
 
     on_error: Reaction = "fail"
+    single_object: bool = False
     group_by: str | None = None
     near_duplicates: bool = True
     leaks: LeakReaction = "fail"
@@ -41,6 +44,7 @@ class SplitOptions:
             ("on_error", self.on_error, get_args(Reaction)),
             ("leaks", self.leaks, get_args(LeakReaction)),
             ("near_duplicates", self.near_duplicates, (True, False)),
+            ("single_object", self.single_object, (True, False)),
         ):
             if value not in known:
                 choices = " or ".join(str(choice).lower() for choice in known)
@@ -51,6 +55,31 @@ class SplitOptions:
             raise ViewfinderError(
                 f"split.group_by is {self.group_by!r}, which is no regular expression: {error}."
             ) from error
+
+    def select(self, reading: Reading) -> tuple[Reading, list[LeftOut]]:
+        """Return the reading without the images that are not wanted, and these.
+
+        Raises:
+            ViewfinderError: If only images with one object are wanted and the data set has none.
+        """
+        if not self.single_object:
+            return reading, []
+        numbers = [sum(map(_counts, record.objects or ())) for record in reading.records]
+        kept = [
+            record for record, number in zip(reading.records, numbers, strict=True) if number == 1
+        ]
+        if not kept:
+            raise ViewfinderError(
+                f"split.single_object keeps only images with exactly one object, and none of the "
+                f"{len(numbers)} images has one; the data set has "
+                f"{', '.join(reading.annotations)}. Leave the option out."
+            )
+        others = [
+            LeftOut(record.id, f"it holds {number} objects; `single_object` keeps images with one")
+            for record, number in zip(reading.records, numbers, strict=True)
+            if number != 1
+        ]
+        return replace(reading, records=kept), others
 
     def with_groups(self, records: list[Record]) -> list[Record]:
         """Return the records with the groups that ``group_by`` finds in their paths.
@@ -71,6 +100,11 @@ class SplitOptions:
                 )
             grouped.append(replace(record, group=match.group(1 if pattern.groups else 0)))
         return grouped
+
+
+def _counts(item: Object) -> bool:
+    left, top, right, bottom = item.bbox
+    return right > left and bottom > top and not item.crowd
 
 
 def take_options(config: Mapping[str, Any]) -> tuple[SplitOptions, dict[str, Any]]:

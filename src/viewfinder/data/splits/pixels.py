@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from viewfinder.data.unreadable import unreadable
+
 THUMBNAIL_SIDE = 16
 _HASH_SIDE = 8
 _DCT_SIDE = 32
@@ -90,9 +92,7 @@ def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
             return np.asarray(turned)
     # Pillow's decoders raise many kinds of errors for damaged files.
     except Exception as error:
-        raise UnreadableImageError(
-            f"it is not a readable image ({len(content)} bytes): {error}"
-        ) from error
+        raise UnreadableImageError(f"it {unreadable(content, error)}") from error
 
 
 def _three(values: NDArray[np.float64]) -> NDArray[np.float64]:

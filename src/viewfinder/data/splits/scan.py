@@ -2,17 +2,19 @@
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.record import Record
+from viewfinder.data.readers.record import LeftOut, Reading, Record
+from viewfinder.data.splits.mask import class_indices
 from viewfinder.data.splits.options import Reaction
 from viewfinder.data.splits.pixels import Look, UnreadableImageError, look_at
 from viewfinder.errors import ViewfinderError
@@ -22,16 +24,17 @@ _CHUNK_IMAGES = 64
 _CHUNK_BYTES = 16 * 2**20
 _NAMED_PROBLEMS = 5
 
-_Chunk = list[tuple[Record, bytes | str]]
 _Seen = list[tuple[Record, Look | str]]
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """An image that can't be used, and why."""
+class _Loaded:
+    """The bytes of an image and its mask, or why they can't be had."""
 
-    id: str
-    reason: str
+    record: Record
+    content: bytes = b""
+    mask: bytes = b""
+    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Scan:
 
     Attributes:
         records: The records whose image can be used, with its size and fingerprint.
-        left_out: The others.
+        left_out: The others, those that the reader refused first.
         perceptual: Perceptual hashes, uint64 [N].
         thumbnails: Grey images, uint8 [N, 16, 16].
         means: Mean of red, green and blue in [0, 1], float32 [N, 3].
@@ -55,27 +58,29 @@ class Scan:
     squares: NDArray[np.float32] = field(repr=False)
 
 
-def scan_images(
-    records: Sequence[Record], archive: Archive, *, on_error: Reaction = "fail"
-) -> Scan:
-    """Decode every image once; keep what it tells and let go of its pixels.
+def scan_images(reading: Reading, archive: Archive, *, on_error: Reaction = "fail") -> Scan:
+    """Decode every image and mask once; keep what they tell and let go of their pixels.
 
     Args:
-        records: The images to look at.
+        reading: The images to look at, and those that the reader refused.
         archive: Where they lie; read in the order of the records, by one thread.
-        on_error: Whether images that can't be used are refused, or left out and listed.
+        on_error: Whether samples that can't be used are refused, or left out and listed.
 
     Raises:
-        ViewfinderError: If there is no image that can be used; or an image can't be read, is not
-            as large as its annotations say, or stands twice, and ``on_error`` is ``fail``.
+        ViewfinderError: If there is no image that can be used; or the reader refused one, an image
+            or mask can't be read, is not as large as its annotations say, holds a class that there
+            is not, or stands twice, and ``on_error`` is ``fail``.
     """
+    records = reading.records
     good: list[tuple[Record, Look]] = []
-    left_out: list[LeftOut] = []
+    left_out = list(reading.left_out)
     # Very large images are decoded; those beyond Pillow's limit are refused by an error.
     with (
         warnings.catch_warnings(),
         progress(
-            _look_at_all(_chunks(records, archive)), "looking at the images", len(records)
+            _look_at_all(_chunks(records, archive), reading.classes),
+            "looking at the images",
+            len(records),
         ) as seen,
     ):
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -85,7 +90,7 @@ def scan_images(
             else:
                 good.append((record, found))
     if left_out and (on_error == "fail" or not good):
-        raise ViewfinderError(_refusal(left_out, len(records), archive))
+        raise ViewfinderError(_refusal(left_out, len(good) + len(left_out), archive))
     if not good:
         raise ViewfinderError(f"{archive.path}: the reader found no images in it.")
     looks = [look for _, look in good]
@@ -101,53 +106,65 @@ def scan_images(
     )
 
 
-def _chunks(records: Iterable[Record], archive: Archive) -> Iterator[_Chunk]:
+def _chunks(records: Sequence[Record], archive: Archive) -> Iterator[list[_Loaded]]:
     """Read the images' bytes; a chunk is bounded in images and in bytes."""
-    chunk: _Chunk = []
+    chunk: list[_Loaded] = []
     size = 0
-    names: set[str] = set()
+    counts = Counter(record.id for record in records)
     for record in records:
-        content: bytes | str
-        try:
-            content = record.read(archive)
-        except ViewfinderError as error:
-            content = str(error).removesuffix(".")
-        if record.id in names:
-            content = "its name stands twice in the data set"
-        names.add(record.id)
-        chunk.append((record, content))
-        size += len(content)
+        if counts[record.id] > 1:
+            problem = (
+                f"its name stands {counts[record.id]} times in the data set; rename the others"
+            )
+            loaded = _Loaded(record, problem=problem)
+        else:
+            loaded = _load(record, archive)
+        chunk.append(loaded)
+        size += len(loaded.content) + len(loaded.mask)
         if len(chunk) >= _CHUNK_IMAGES or size >= _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     yield chunk
 
 
-def _look_at_all(chunks: Iterator[_Chunk]) -> Iterator[tuple[Record, Look | str]]:
+def _load(record: Record, archive: Archive) -> _Loaded:
+    try:
+        mask = record.mask.read(archive) if record.mask is not None else b""
+        return _Loaded(record, record.read(archive), mask)
+    except ViewfinderError as error:
+        reason = str(error).removeprefix(f"{archive.path}: ").removesuffix(".")
+        return _Loaded(record, problem=reason)
+
+
+def _look_at_all(
+    chunks: Iterator[list[_Loaded]], classes: Sequence[str]
+) -> Iterator[tuple[Record, Look | str]]:
     """Decode in as many threads as there are cores, in order, few chunks ahead."""
     workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
+    look_at_chunk = partial(_look_at_chunk, classes=classes)
     pending: deque[Future[_Seen]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for chunk in chunks:
-            pending.append(pool.submit(_look_at_chunk, chunk))
+            pending.append(pool.submit(look_at_chunk, chunk))
             if len(pending) > 2 * workers:
                 yield from pending.popleft().result()
         while pending:
             yield from pending.popleft().result()
 
 
-def _look_at_chunk(chunk: _Chunk) -> _Seen:
-    return [
-        (record, content if isinstance(content, str) else _look(record, content))
-        for record, content in chunk
-    ]
+def _look_at_chunk(chunk: list[_Loaded], classes: Sequence[str]) -> _Seen:
+    return [(loaded.record, loaded.problem or _look(loaded, classes)) for loaded in chunk]
 
 
-def _look(record: Record, content: bytes) -> Look | str:
+def _look(loaded: _Loaded, classes: Sequence[str]) -> Look | str:
+    record = loaded.record
     try:
-        look = look_at(content)
-    except UnreadableImageError as error:
-        return str(error)
+        look = look_at(loaded.content)
+        if record.mask is not None:
+            name = f"its mask {record.mask.path!r}"
+            class_indices(loaded.mask, record.mask.values, classes, look.size, name)
+    except (UnreadableImageError, ViewfinderError) as error:
+        return str(error).removesuffix(".")
     if record.size is not None and record.size != look.size:
         return (
             f"it is {look.size[0]} x {look.size[1]} pixels, but its annotations are for "
@@ -157,10 +174,14 @@ def _look(record: Record, content: bytes) -> Look | str:
 
 
 def _refusal(left_out: Sequence[LeftOut], total: int, archive: Archive) -> str:
-    named = "; ".join(f"{item.id!r}: {item.reason}" for item in left_out[:_NAMED_PROBLEMS])
-    more = len(left_out) - _NAMED_PROBLEMS
-    return (
-        f"{archive.path}: {len(left_out)} of {total} images can't be used: {named}"
-        f"{f'; and {more} more' if more > 0 else ''}. Correct the files, or leave such images out "
-        "with `on_error: skip` under `split:` in the data set's config; they are listed then."
+    lines = [f"  {item.id!r}: {item.reason}" for item in left_out[:_NAMED_PROBLEMS]]
+    if len(left_out) > _NAMED_PROBLEMS:
+        lines.append(f"  and {len(left_out) - _NAMED_PROBLEMS} more")
+    return "\n".join(
+        [
+            f"{archive.path}: {len(left_out)} of {total} samples can't be used:",
+            *lines,
+            "Correct the files, or leave such samples out with `on_error: skip` under `split:` in "
+            "the data set's config; data/splits/<name>/report.json lists them then.",
+        ]
     )

@@ -10,7 +10,12 @@ from viewfinder.data.transfer.stream import Interrupted, Stream, UnavailableErro
 from viewfinder.errors import ViewfinderError
 
 _CHUNK = 2**20
-_CLOUD = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+_CLOUD = {  # the library for a protocol, and the extra of this package that brings it
+    "s3": ("s3fs", "s3"),
+    "s3a": ("s3fs", "s3"),
+    "gs": ("gcsfs", "gs"),
+    "gcs": ("gcsfs", "gs"),
+}
 _VERSION_KEYS = ("ETag", "etag", "blob_id", "md5Hash", "LastModified", "mtime", "created")
 _MAGIC = "*?["
 
@@ -74,11 +79,12 @@ def filesystem(url: str) -> Any:
     try:
         return fsspec.filesystem(protocol)
     except ImportError as error:
-        library = _CLOUD.get(protocol)
-        mend = f"Install {library} with `pip install -e '.[cloud]'`." if library else f"{error}."
+        library, extra = _CLOUD.get(protocol, (str(error), None))
+        mend = f"Install it with `pip install -e '.[{extra}]'`." if extra else "Install it."
         raise ViewfinderError(
-            f"{safe_url(url)}: {protocol}:// needs another library. {mend}"
-        ) from (error)
+            f"{safe_url(url)}: {protocol}:// needs a library that is not installed: {library}. "
+            f"{mend}"
+        ) from error
     except ValueError as error:
         raise ViewfinderError(
             f"{safe_url(url)}: {protocol}:// is unknown; expected https://, http://, s3://, gs://, "

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.readers.record import Object
 from viewfinder.data.schema import Split
-from viewfinder.data.writers.losses import describe_losses
+from viewfinder.data.writers.losses import Losses
 from viewfinder.data.writers.pictures import Picture, pictures, write_picture
 
 
@@ -30,16 +30,14 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """
     lists: dict[Split, list[str]] = {split: [] for split in splits}
     classes = next(iter(splits.values())).info.classes
-    crowds = masks = 0
+    losses = Losses()
     with closing(pictures(splits, "to VOC")) as rows:
         for picture in rows:
             place = PurePosixPath(picture.split) / picture.name
             name = str(place.with_suffix(""))
             lists[picture.split].append(name)
             write_picture(folder, picture, "JPEGImages" / place)
-            kept = [item for item in picture.objects if not item.crowd]
-            crowds += len(picture.objects) - len(kept)
-            masks += sum(item.rle is not None for item in kept)
+            kept = losses.keep(picture.objects)
             target = folder / "Annotations" / place.with_suffix(".xml")
             target.parent.mkdir(parents=True, exist_ok=True)
             tree = ElementTree.ElementTree(_document(picture, kept, classes))
@@ -49,7 +47,7 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     main.mkdir(parents=True)
     for split, names in lists.items():
         (main / f"{split}.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
-    return describe_losses(crowds=crowds, masks=masks)
+    return losses.described()
 
 
 def _document(picture: Picture, objects: list[Object], classes: list[str]) -> ElementTree.Element:

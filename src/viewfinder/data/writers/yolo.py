@@ -9,7 +9,7 @@ import yaml
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.readers.record import Object
 from viewfinder.data.schema import Split
-from viewfinder.data.writers.losses import describe_losses
+from viewfinder.data.writers.losses import Losses
 from viewfinder.data.writers.pictures import pictures, write_picture
 
 
@@ -26,14 +26,12 @@ def write_yolo(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     Raises:
         ViewfinderError: If the data set has no boxes.
     """
-    crowds = masks = 0
+    losses = Losses()
     with closing(pictures(splits, "to YOLO")) as rows:
         for picture in rows:
             place = PurePosixPath(picture.split) / picture.name
             write_picture(folder, picture, "images" / place)
-            kept = [item for item in picture.objects if not item.crowd]
-            crowds += len(picture.objects) - len(kept)
-            masks += sum(item.rle is not None for item in kept)
+            kept = losses.keep(picture.objects)
             target = folder / "labels" / place.with_suffix(".txt")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text("".join(_line(item, picture.size) for item in kept))
@@ -41,7 +39,7 @@ def write_yolo(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     document = {split: f"images/{split}" for split in splits} | {"names": dict(enumerate(classes))}
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     (folder / "data.yaml").write_text(text, encoding="utf-8")
-    return describe_losses(crowds=crowds, masks=masks)
+    return losses.described()
 
 
 def _line(item: Object, size: tuple[int, int]) -> str:

@@ -1,0 +1,1 @@
+"""Which format a data set of the user's own has."""

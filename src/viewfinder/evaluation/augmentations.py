@@ -1,0 +1,207 @@
+"""The same training samples as they are and under augmentations."""
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from viewfinder.data.loading.sample import Sample
+from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.loading.transforms import Transform
+from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint, to_rgb
+from viewfinder.data.splits.pixels import decode
+from viewfinder.evaluation.palette import FAINT, INK
+from viewfinder.evaluation.tiles import fit_size, shorten
+
+_SAMPLES, _DRAWS = 6, 5
+_SIDE, _GAP, _MARGIN = 176, 6, 20
+_HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 66, 30, 24, 125
+_DPI, _LEAST_WIDTH = 100, 560
+_MOST_IN_LEGEND = 12
+_IGNORE = 255
+_OPACITY = 0.3  # lets the change of colours show through
+
+
+def draw_augmentations(
+    path: Path,
+    split: SplitFile,
+    size: tuple[int, int],
+    augmentations: Mapping[str, Transform],
+    *,
+    heading: str,
+    seed: int,
+) -> None:
+    """Draw some samples of a split, one a row: as they are, then under each augmentation.
+
+    Boxes, masks and instances are drawn as the augmentation leaves them, so that one which does
+    not fit the data is seen before hours are spent on it.
+
+    Args:
+        path: The PNG file to write.
+        split: The samples.
+        size: Height and width of the model's input, pixels.
+        augmentations: What is shown beside the samples as they are, by name.
+        heading: Title of the picture.
+        seed: Seed of the choice of samples and of the augmentations.
+    """
+    chosen = sorted(random.Random(seed).sample(range(len(split)), min(_SAMPLES, len(split))))
+    draws = max(2, _DRAWS // max(1, len(augmentations)))
+    names = ["as it is", *(name for name in augmentations for _ in range(draws))]
+    drawn = {"objects", "mask"} & set(split.table.column_names)
+    sheet = _Sheet(
+        fit_size(*size, _SIDE),
+        rows=len(chosen) if augmentations else 1,
+        columns=len(names) if augmentations else len(chosen),
+        classes=len(split.info.classes) if drawn else 0,
+        heading=heading,
+    )
+    sheet.title(names)
+    seen: set[int] = set()
+    for number, index in enumerate(chosen):
+        row = split.row(index, ["id", "image", "label", "labels", "objects", "mask"])
+        sample = _sample(row)
+        seen |= _classes(sample)
+        pictures = [Transform(size, "area")(sample)]
+        for transform in augmentations.values():
+            pictures += [transform(sample, (seed, draw, index)) for draw in range(draws)]
+        if not augmentations:
+            sheet.show(0, number, pictures[0])
+            continue
+        for column, picture in enumerate(pictures):
+            sheet.show(number, column, picture)
+        sheet.caption(number, row["id"], [split.info.classes[i] for i in _labels(row)])
+    sheet.legend([(split.info.classes[i], i) for i in sorted(seen) if i < len(split.info.classes)])
+    sheet.write(path)
+
+
+def _sample(row: Mapping[str, Any]) -> Sample:
+    """Decode a row with all of its annotations that can be drawn."""
+    image = to_rgb(decode(row["image"]["bytes"]))
+    objects = row.get("objects") or []
+    boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
+    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    instances = None
+    if objects and all(item["rle"] is not None for item in objects):
+        size = list(image.shape[:2])
+        rles = [{"size": size, "counts": item["rle"]} for item in objects]
+        instances = np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))[solid]
+    mask = row.get("mask")
+    return Sample(
+        image,
+        boxes=boxes[solid],
+        labels=np.array([item["category"] for item in objects], np.int64)[solid],
+        mask=decode(mask["bytes"]).astype(np.uint8) if mask else None,
+        instances=instances,
+    )
+
+
+def _labels(row: Mapping[str, Any]) -> list[int]:
+    """Return the classes of the image as a whole, which are written and not drawn."""
+    return [*(row.get("labels") or ()), *([] if row.get("label") is None else [row["label"]])]
+
+
+def _classes(sample: Sample) -> set[int]:
+    """Return the classes that are drawn."""
+    in_mask = set() if sample.mask is None else set(np.unique(sample.mask).tolist()) - {_IGNORE}
+    return in_mask | set(sample.labels.tolist())
+
+
+def _drawn(sample: Sample, size: tuple[int, int]) -> Picture:
+    """Return the sample's picture at a size (height, width), annotations and all."""
+    height, width = sample.image.shape[:2]
+    grows = size[0] >= height
+    method = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
+    picture = np.asarray(cv2.resize(sample.image, size[::-1], interpolation=method), np.uint8)
+    if sample.mask is not None:
+        picture = paint(picture, sample.mask, _OPACITY)
+    if sample.instances is not None:
+        for mask, label in zip(sample.instances, sample.labels, strict=True):
+            picture = paint(picture, np.where(mask > 0, label, _IGNORE), _OPACITY)
+    scale = np.array([size[1] / width, size[0] / height] * 2)
+    for box, label in zip(sample.boxes, sample.labels, strict=True):
+        draw_box(picture, box * scale, int(label))
+    return picture
+
+
+class _Sheet:
+    """A grid of pictures of one size with a title a column and a caption a row."""
+
+    def __init__(
+        self, tile: tuple[int, int], *, rows: int, columns: int, classes: int, heading: str
+    ) -> None:
+        self._tile = tile
+        self._width = max(_LEAST_WIDTH, 2 * _MARGIN + columns * (tile[1] + _GAP) - _GAP)
+        self._legend_columns = self._width // _LEGEND_COLUMN
+        legend_rows = -(-min(classes, _MOST_IN_LEGEND) // self._legend_columns)
+        legend = (legend_rows + 1) * _LEGEND_ROW if classes else 0
+        self._height = _HEADER + rows * (tile[0] + _CAPTION) + legend
+        inches = (self._width / _DPI, self._height / _DPI)
+        self._figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
+        self._write(_MARGIN, 12, heading, 14, INK)
+
+    def title(self, names: Sequence[str]) -> None:
+        for column, name in enumerate(names):
+            if column == 0 or name != names[column - 1]:
+                self._write(self._left(column), _HEADER - 20, name, 9.5, INK)
+
+    def show(self, row: int, column: int, sample: Sample) -> None:
+        height, width = self._tile
+        bottom = self._height - self._top(row) - height
+        axes: Axes = self._figure.add_axes(
+            (
+                self._left(column) / self._width,
+                bottom / self._height,
+                width / self._width,
+                height / self._height,
+            )
+        )
+        axes.imshow(_drawn(sample, self._tile), interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+
+    def caption(self, row: int, name: str, labels: Sequence[str]) -> None:
+        text = shorten(name, 90, keep_end=True)
+        text = f"{', '.join(labels)}   {text}" if labels else text
+        self._write(_MARGIN, self._top(row) + self._tile[0] + 5, text, 8, FAINT)
+
+    def legend(self, classes: Sequence[tuple[str, int]]) -> None:
+        patches = [
+            Patch(color=hex_colour(label), label=shorten(name, 20))
+            for name, label in classes[:_MOST_IN_LEGEND]
+        ]
+        if patches:
+            self._figure.legend(
+                handles=patches,
+                loc="lower center",
+                ncols=min(len(patches), self._legend_columns),
+                frameon=False,
+                fontsize=9,
+                handlelength=1.2,
+                handleheight=1.2,
+            )
+
+    def write(self, path: Path) -> None:
+        self._figure.savefig(path, format="png", facecolor="white", dpi=_DPI)
+
+    def _top(self, row: int) -> int:
+        return _HEADER + row * (self._tile[0] + _CAPTION)
+
+    def _left(self, column: int) -> int:
+        return _MARGIN + column * (self._tile[1] + _GAP)
+
+    def _write(self, left: int, top: int, text: str, points: float, colour: str) -> None:
+        self._figure.text(
+            left / self._width,
+            1 - top / self._height,
+            text,
+            fontsize=points,
+            color=colour,
+            va="top",
+            parse_math=False,
+        )

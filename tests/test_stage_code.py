@@ -1,0 +1,40 @@
+"""Stages and the code that they depend on."""
+
+from pathlib import Path
+from typing import Any
+
+import grimp
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# What these do is not seen in any output, or reaches the stages by way of configs/.
+NEUTRAL = {"cli", "config", "errors", "outputs", "progress", "tracking", "workspace"}
+
+
+@pytest.fixture(scope="module")
+def imports() -> grimp.ImportGraph:
+    return grimp.build_graph("viewfinder", cache_dir=None)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_again_after_a_change_of_any_code_it_uses(
+    stage: str, imports: grimp.ImportGraph
+) -> None:
+    entry = f"viewfinder.stages.{stage}"
+    used = {entry, *imports.find_upstream_modules(entry)}
+    files = [path for path in map(_file, used) if Path(path.parts[2]).stem not in NEUTRAL]
+    watched = [Path(item) for item in STAGES[stage]["do"]["deps"] if item.startswith("src/")]
+    unwatched = [
+        str(path)
+        for path in files
+        if path.name != "__init__.py" and not any(path.is_relative_to(item) for item in watched)
+    ]
+    assert unwatched == []
+
+
+def _file(module: str) -> Path:
+    """Return a module's file, relative to the repository; its third part is its package."""
+    path = Path("src", *module.split("."))
+    return path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
