@@ -10,6 +10,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # What these do is not seen in any output, or reaches the stages by way of configs/.
+# The archive package notes checksums beside what was fetched; a change of it must not fetch again.
+UNSEEN = {"download": {"archive", "schema"}}
 NEUTRAL = {"cli", "config", "errors", "outputs", "progress", "tracking", "workspace"}
 
 
@@ -29,7 +31,9 @@ def test_a_stage_runs_again_after_a_change_of_any_code_it_uses(
     unwatched = [
         str(path)
         for path in files
-        if path.name != "__init__.py" and not any(path.is_relative_to(item) for item in watched)
+        if path.name != "__init__.py"
+        and not any(path.is_relative_to(item) for item in watched)
+        and not any(Path(part).stem in UNSEEN.get(stage, ()) for part in path.parts)
     ]
     assert unwatched == []
 

@@ -75,8 +75,8 @@ def compose_experiment(name: str, project: Path) -> DictConfig:
             f"The experiment {name!r} in params.yaml must be a mapping with `dataset: <name>`."
         )
     config = compose_config([*section_overrides(section), f"name={_quote(name)}"], project)
-    check(config, project)
     _check_portable(config)
+    check(config, project)
     OmegaConf.resolve(config)
     return config
 

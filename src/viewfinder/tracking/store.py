@@ -101,7 +101,8 @@ def _open(uri: str, name: str) -> Store:
         raise ViewfinderError(
             f"The MLflow experiment {name!r} was deleted from {shown}, yet still holds its name. "
             f"Bring it back with `MLFLOW_TRACKING_URI={shown} "
-            f"mlflow experiments restore -x {number}` or remove it with `mlflow gc --backend-store-uri {shown} --experiment-ids {number}`."
+            f"mlflow experiments restore -x {number}` or remove it with "
+            f"`mlflow gc --backend-store-uri {shown} --experiment-ids {number}`."
         )
     return Store(client, uri, experiment.experiment_id)
 
