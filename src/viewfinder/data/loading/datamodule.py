@@ -20,6 +20,7 @@ from viewfinder.data.loading.views import (
     Boxes,
     ClassesPresent,
     ClassLabel,
+    Instances,
     SemanticMask,
     SingleBox,
     View,
@@ -32,6 +33,7 @@ _SERVED_BY: dict[str, type[View]] = {
     "multilabel": ClassesPresent,
     "localization": SingleBox,
     "detection": Boxes,
+    "instances": Instances,
     "segmentation": SemanticMask,
 }
 
