@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from viewfinder.tasks.detection import without_padding
 from viewfinder.tasks.instances import pasted_instances, true_instances
 
 _IGNORE = 255
+_IouType = Literal["bbox", "segm"]
 _COCO_COLUMNS = ("ap", "ap_50", "recall")
 
 
@@ -112,7 +113,7 @@ class DetectedClasses:
     """Any number of objects an image: ``per_class.csv`` with COCO's figures."""
 
     # What the columns of one kind of figure begin with, and what torchmetrics calls that kind.
-    kinds: ClassVar[dict[str, str]] = {"": "bbox"}
+    kinds: ClassVar[dict[str, _IouType]] = {"": "bbox"}
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
@@ -156,7 +157,7 @@ class DetectedClasses:
 class SegmentedInstances(DetectedClasses):
     """As ``DetectedClasses``, by masks and by boxes."""
 
-    kinds: ClassVar[dict[str, str]] = {"mask_": "segm", "box_": "bbox"}
+    kinds: ClassVar[dict[str, _IouType]] = {"mask_": "segm", "box_": "bbox"}
 
     def _compared(
         self, predictions: Predictions, batch: Batch

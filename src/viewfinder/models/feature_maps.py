@@ -3,6 +3,7 @@
 import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -50,7 +51,7 @@ class FeaturePyramid(nn.Module):
     ) -> None:
         super().__init__()
         self.body = feature_backbone(backbone, pretrained=pretrained, stages=stages)
-        info = self.body.feature_info
+        info: Any = self.body.feature_info
         self._backbone = backbone
         self._stages = list(stages)
         self._body_strides: list[int] = info.reduction()

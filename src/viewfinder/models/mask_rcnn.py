@@ -10,13 +10,13 @@ from torch import Tensor
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import maskrcnn_loss, paste_masks_in_image
 
-from viewfinder.models.faster_rcnn import FasterRCNN, RegionOutputs, join_regions
-from viewfinder.models.regions import RegionPool, number_regions
+from viewfinder.models.region_detector import RegionDetector, RegionOutputs
+from viewfinder.models.regions import RegionPool, join_regions, number_regions
 
 _INSIDE = 0.5
 
 
-class MaskRCNN(FasterRCNN):
+class MaskRCNN(RegionDetector):
     """Faster R-CNN with a mask for each detection.
 
     Args:
@@ -25,7 +25,7 @@ class MaskRCNN(FasterRCNN):
         mask_layers: Convolutions of the mask head.
         mask_side: Cells along each side of a region that is pooled for its mask; the masks have
             twice as many.
-        options: See ``FasterRCNN``.
+        options: See ``RegionDetector``.
     """
 
     def __init__(
@@ -69,14 +69,10 @@ class MaskRCNN(FasterRCNN):
             [label + 1 for label in labels],
             matched,
         )
-        return {
-            **self.proposal_losses(outputs, boxes),
-            **self.region_losses(outputs, sampled),
-            "mask": mask,
-        }
+        return {**self.box_losses(outputs, sampled, boxes), "mask": mask}
 
     def decode(self, outputs: RegionOutputs, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Return what ``FasterRCNN.decode`` returns, and ``masks``.
+        """Return what ``RegionDetector.decode`` returns, and ``masks``.
 
         ``masks`` [B, K, M, M] hold for each point of an M x M grid over the detection's box the
         probability that it belongs to the object; ``paste_masks`` brings them into the image.
@@ -92,7 +88,7 @@ class MaskRCNN(FasterRCNN):
 
     def _masks(self, outputs: RegionOutputs, regions: Tensor) -> Tensor:
         """Return mask logits [R, C + 1, M, M] of regions [R, 5]."""
-        pooled = self.mask_pool(outputs.levels[: len(self.pooled_strides)], regions)
+        pooled = self.mask_pool(outputs.levels, regions)
         logits: Tensor = self.mask_predictor(self.mask_head(pooled))
         return logits
 

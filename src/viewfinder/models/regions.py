@@ -60,3 +60,12 @@ def number_regions(boxes: Tensor) -> Tensor:
     images = torch.arange(boxes.shape[0], dtype=boxes.dtype, device=boxes.device)
     numbers = images[:, None, None].expand(-1, boxes.shape[1], 1)
     return torch.cat([numbers, boxes], dim=-1).reshape(-1, 5)
+
+
+def join_regions(boxes: Sequence[Tensor]) -> Tensor:
+    """Put the number of its image before each box: [R, 4] for each image to [all, 5]."""
+    numbered = [
+        torch.cat([torch.full_like(part[:, :1], number), part], dim=1)
+        for number, part in enumerate(boxes)
+    ]
+    return torch.cat(numbered)

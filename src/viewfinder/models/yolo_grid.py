@@ -15,10 +15,9 @@ from torchvision.ops import Conv2dNormActivation, generalized_box_iou_loss
 
 from viewfinder.models.dense import DenseDetector
 from viewfinder.models.feature_maps import FeaturePyramid
+from viewfinder.models.grids import Assigned, Grids, assign, lay_grids, paired_iou
 
 _NUMBERS_A_BOX = 5
-# Side of an object in cells of the grid that is to find it.
-_FITTING_CELLS = 4
 _RARE = -4.0
 
 
@@ -30,42 +29,21 @@ class GridOutputs(NamedTuple):
             height as shares of the image, [B, S, K, 4].
         confidence_logits: [B, S, K].
         class_logits: [B, S, C].
-        corners: Left and top of each cell, pixels, [S, 2].
-        cell_strides: Side of each cell, pixels, [S, 1].
-        grids: Height and width of each grid in cells.
-        strides: Side of a cell of each grid, pixels.
+        grids: Where the cells are.
         size: Height and width of the images, pixels.
     """
 
     box_logits: Tensor
     confidence_logits: Tensor
     class_logits: Tensor
-    corners: Tensor
-    cell_strides: Tensor
-    grids: list[tuple[int, int]]
-    strides: list[int]
+    grids: Grids
     size: tuple[int, int]
 
     @property
     def level_sizes(self) -> list[int]:
         """Number of boxes of each grid."""
-        return [height * width * self.box_logits.shape[2] for height, width in self.grids]
-
-
-class Assigned(NamedTuple):
-    """Objects and the cells that hold their centres.
-
-    Attributes:
-        images: Number of the image, int64 [N].
-        cells: Number of the cell, int64 [N].
-        boxes: Left, top, right, bottom in pixels, [N, 4].
-        labels: Class indices, int64 [N].
-    """
-
-    images: Tensor
-    cells: Tensor
-    boxes: Tensor
-    labels: Tensor
+        boxes_a_cell = self.box_logits.shape[2]
+        return [height * width * boxes_a_cell for height, width in self.grids.shapes]
 
 
 class YOLOGrid(DenseDetector):
@@ -115,42 +93,30 @@ class YOLOGrid(DenseDetector):
             channels=channels,
             levels=grids,
         )
+        outputs = nn.Conv2d(channels, boxes_a_cell * _NUMBERS_A_BOX + num_classes, kernel_size=1)
+        nn.init.normal_(outputs.weight, std=0.01)
+        bias = torch.zeros(outputs.out_channels)
+        bias[4 * boxes_a_cell : _NUMBERS_A_BOX * boxes_a_cell] = _RARE
+        outputs.bias = nn.Parameter(bias)
         self.head = nn.Sequential(
-            *(Conv2dNormActivation(channels, channels) for _ in range(head_layers)),
-            nn.Conv2d(channels, boxes_a_cell * _NUMBERS_A_BOX + num_classes, kernel_size=1),
+            *(Conv2dNormActivation(channels, channels) for _ in range(head_layers)), outputs
         )
         self.boxes_a_cell = boxes_a_cell
         self.coord_weight = coord_weight
         self.noobj_weight = noobj_weight
         self.overlap_weight = overlap_weight
-        last = self.head[-1]
-        nn.init.normal_(last.weight, std=0.01)
-        nn.init.zeros_(last.bias)
-        nn.init.constant_(last.bias[4 * boxes_a_cell : _NUMBERS_A_BOX * boxes_a_cell], _RARE)
 
     def forward(self, images: Tensor) -> GridOutputs:
         """Map images [B, 3, H, W] to raw outputs."""
-        levels, strides = self.pyramid(images), self.pyramid.strides
+        levels = self.pyramid(images)
         found = torch.cat([self.head(level).flatten(2) for level in levels], dim=2).mT
-        boxes, confidence, classes = torch.split(
-            found,
-            [4 * self.boxes_a_cell, self.boxes_a_cell, found.shape[-1] - 5 * self.boxes_a_cell],
-            dim=-1,
-        )
-        grids = [(level.shape[-2], level.shape[-1]) for level in levels]
+        count = self.boxes_a_cell
         height, width = images.shape[-2:]
-        corners, sides = zip(
-            *(_cells(grid, stride, found) for grid, stride in zip(grids, strides, strict=True)),
-            strict=True,
-        )
         return GridOutputs(
-            boxes.unflatten(-1, (self.boxes_a_cell, 4)),
-            confidence,
-            classes,
-            torch.cat(corners),
-            torch.cat(sides),
-            grids,
-            strides,
+            torch.unflatten(found[..., : 4 * count], -1, (count, 4)),
+            found[..., 4 * count : _NUMBERS_A_BOX * count],
+            found[..., _NUMBERS_A_BOX * count :],
+            lay_grids(levels, self.pyramid.strides),
             (height, width),
         )
 
@@ -164,11 +130,11 @@ class YOLOGrid(DenseDetector):
             boxes: Left, top, right, bottom in pixels, float32 [N, 4] for each image.
             labels: Class indices, int64 [N] for each image.
         """
-        found = assign(outputs, boxes, labels)
+        found = assign(outputs.grids, boxes, labels)
         place = (found.images, found.cells)
         count = max(len(found.labels), 1)
         candidates = self._cell_boxes(outputs)[place]
-        overlaps = _paired_iou(candidates, found.boxes[:, None])
+        overlaps = paired_iou(candidates, found.boxes[:, None])
         responsible = overlaps.detach().argmax(dim=1)
         rows = torch.arange(len(responsible), device=responsible.device)
         confidence = torch.zeros_like(outputs.confidence_logits)
@@ -198,10 +164,8 @@ class YOLOGrid(DenseDetector):
         sides = found.boxes[:, 2:] - found.boxes[:, :2]
         height, width = outputs.size
         limits = torch.tensor([width, height], dtype=sides.dtype, device=sides.device)
-        strides = outputs.cell_strides[found.cells]
-        target = torch.cat(
-            [(centres - outputs.corners[found.cells]) / strides, (sides / limits).sqrt()], dim=1
-        )
+        corners, cells = outputs.grids.corners[found.cells], outputs.grids.sides[found.cells]
+        target = torch.cat([(centres - corners) / cells, (sides / limits).sqrt()], dim=1)
         predicted = outputs.box_logits[found.images, found.cells, responsible].sigmoid()
         return F.mse_loss(predicted, target, reduction="sum")
 
@@ -219,58 +183,8 @@ class YOLOGrid(DenseDetector):
         """Return left, top, right, bottom in pixels, [B, S, K, 4]."""
         height, width = outputs.size
         shares = outputs.box_logits.sigmoid()
-        centres = outputs.corners[:, None] + shares[..., :2] * outputs.cell_strides[:, None]
+        grids = outputs.grids
+        centres = grids.corners[:, None] + shares[..., :2] * grids.sides[:, None]
         limits = torch.tensor([width, height], dtype=shares.dtype, device=shares.device)
         half = shares[..., 2:].square() * limits / 2
         return torch.cat([centres - half, centres + half], dim=-1)
-
-
-def assign(outputs: GridOutputs, boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Assigned:
-    """Give each object to the cell that holds its centre.
-
-    Args:
-        outputs: Raw outputs of the grid detector, for the layout of its grids.
-        boxes: Left, top, right, bottom in pixels, float32 [N, 4] for each image.
-        labels: Class indices, int64 [N] for each image.
-    """
-    images = torch.cat([torch.full_like(part, number) for number, part in enumerate(labels)])
-    everything = torch.cat(list(boxes))
-    cells = _cell_of(outputs, everything)
-    keys = images * len(outputs.corners) + cells
-    numbers = torch.arange(len(keys), device=keys.device)
-    distinct, inverse = keys.unique(return_inverse=True)
-    first = numbers.new_full((len(distinct),), len(keys))
-    first = first.scatter_reduce(0, inverse, numbers, "amin")
-    return Assigned(images[first], cells[first], everything[first], torch.cat(list(labels))[first])
-
-
-def _cell_of(outputs: GridOutputs, boxes: Tensor) -> Tensor:
-    """Return the number of the cell that holds the centre of each box [N, 4]."""
-    centres, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-    strides = torch.tensor(outputs.strides, device=boxes.device)
-    shapes = torch.tensor(outputs.grids, device=boxes.device)
-    starts = F.pad(shapes.prod(dim=1).cumsum(0), (1, 0))
-    fitting = (sides.amax(dim=1).clamp(min=1)[:, None] / (_FITTING_CELLS * strides)).log2()
-    grid = fitting.abs().argmin(dim=1)
-    place = (centres / strides[grid, None]).long().clamp(min=0)
-    place = place.minimum(shapes[grid].flip(1) - 1)
-    return starts[grid] + place[:, 1] * shapes[grid, 1] + place[:, 0]
-
-
-def _cells(grid: tuple[int, int], stride: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Return left and top of each cell [S, 2] and its side [S, 1], row by row, in pixels."""
-    rows, columns = (
-        torch.arange(count, dtype=like.dtype, device=like.device) * stride for count in grid
-    )
-    top, left = torch.meshgrid(rows, columns, indexing="ij")
-    corners = torch.stack([left.flatten(), top.flatten()], dim=1)
-    return corners, torch.full_like(corners[:, :1], stride)
-
-
-def _paired_iou(boxes: Tensor, others: Tensor) -> Tensor:
-    """Return the intersection over union of boxes [..., 4] that are broadcast to each other."""
-    low = torch.maximum(boxes[..., :2], others[..., :2])
-    high = torch.minimum(boxes[..., 2:], others[..., 2:])
-    common = (high - low).clamp(min=0).prod(dim=-1)
-    areas = [(part[..., 2:] - part[..., :2]).prod(dim=-1) for part in (boxes, others)]
-    return common / (areas[0] + areas[1] - common).clamp(min=1e-6)

@@ -244,9 +244,10 @@ class SemanticMask:
         image = _image(row)
         if "mask" in row:
             return Sample(image, mask=decode_mask(row["mask"]["bytes"], row["mask"]["path"]))
-        mask = np.zeros(image.shape[:2], np.uint8)
+        height, width = image.shape[:2]
+        mask = np.zeros((height, width), np.uint8)
         for item in row["objects"]:
-            mask[_decode_rle(item["rle"], *mask.shape).astype(bool)] = item["category"] + 1
+            mask[_decode_rle(item["rle"], height, width).astype(bool)] = item["category"] + 1
         return Sample(image, mask=mask)
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
