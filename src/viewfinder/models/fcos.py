@@ -39,7 +39,8 @@ class FCOSDetector(DenseDetector):
     Args:
         num_classes: Number of classes, without a background.
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stages: Which feature maps of the backbone the detector works on.
         channels: Channels of the pyramid and the heads; a multiple of 32.
         extra_levels: See ``FeaturePyramid``.
@@ -52,7 +53,8 @@ class FCOSDetector(DenseDetector):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stages: Sequence[int] = (2, 3),
         channels: int = 64,
         extra_levels: int = 0,
@@ -62,7 +64,8 @@ class FCOSDetector(DenseDetector):
         super().__init__(**options)
         pyramid = FeaturePyramid(
             backbone,
-            pretrained=pretrained,
+            weights=weights,
+            in_channels=in_channels,
             stages=stages,
             channels=channels,
             extra_levels=extra_levels,
@@ -75,7 +78,7 @@ class FCOSDetector(DenseDetector):
         )
 
     def forward(self, images: Tensor) -> FCOSOutputs:
-        """Map images [B, 3, H, W] to raw outputs."""
+        """Map images [B, in_channels, H, W] to raw outputs."""
         levels = self.fcos.backbone(images)
         head: dict[str, Tensor] = self.fcos.head(levels)
         anchors, sizes = place_anchors(

@@ -1,11 +1,9 @@
 """The feature maps of timm backbones, and pyramids over them."""
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-import timm
 import torch
 from timm.layers import Format
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock, LastLevelMaxPool, LastLevelP6P7
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.models.timm_models import timm_features, timm_strides
 
 _MOST_EXTRA_LEVELS = 2
 
@@ -25,7 +24,8 @@ class FeaturePyramid(nn.Module):
 
     Args:
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stages: Which feature maps of the backbone become levels of the pyramid, from 0.
         channels: Channels of every level.
         extra_levels: Coarser levels on top: 0, 1 by subsampling as in Faster R-CNN, or 2 by
@@ -43,14 +43,15 @@ class FeaturePyramid(nn.Module):
         self,
         backbone: str,
         *,
-        pretrained: bool,
+        weights: str | None = None,
+        in_channels: int = 3,
         stages: Sequence[int],
         channels: int,
         extra_levels: int = 0,
         levels: int | None = None,
     ) -> None:
         super().__init__()
-        self.body = feature_backbone(backbone, pretrained=pretrained, stages=stages)
+        self.body = _backbone(backbone, stages=stages, weights=weights, in_channels=in_channels)
         info: Any = self.body.feature_info
         self._backbone = backbone
         self._stages = list(stages)
@@ -66,7 +67,7 @@ class FeaturePyramid(nn.Module):
         self.out_channels = channels
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Map images [B, 3, H, W] to one feature map a level, the finest first."""
+        """Map images [B, in_channels, H, W] to one feature map a level, the finest first."""
         height, width = images.shape[-2:]
         self._check_size(height, width)
         maps = self.body(images)
@@ -91,45 +92,17 @@ class FeaturePyramid(nn.Module):
             )
 
 
-def feature_backbone(backbone: str, *, pretrained: bool, stages: Sequence[int]) -> nn.Module:
-    """Build a timm model that returns its feature maps.
-
-    Args:
-        backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
-        stages: Which feature maps to return, counted from 0.
-
-    Raises:
-        ViewfinderError: If there is no such model, or it lacks such feature maps.
-    """
-    if not timm.is_model(backbone.partition(".")[0]):
-        close = difflib.get_close_matches(backbone, timm.list_models(), n=3)
+def _backbone(name: str, *, stages: Sequence[int], **options: Any) -> nn.Module:
+    try:
+        return timm_features(name, stages=stages, **options)
+    except ViewfinderError as error:
+        strides = dict(enumerate(timm_strides(name)))
+        if set(stages) <= set(strides):
+            raise
+        known = ", ".join(f"{stage} (stride {stride})" for stage, stride in strides.items())
         raise ViewfinderError(
-            f"model.backbone is {backbone!r}, but timm has no such model. "
-            f"Close to it are: {', '.join(close) or 'none'}."
-        )
-    options = {"features_only": True, "out_indices": tuple(stages)}
-    try:
-        network: nn.Module = timm.create_model(backbone, pretrained=pretrained, **options)
-    except (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
-        raise ViewfinderError(_without_maps(backbone, stages, error)) from error
-    return network
-
-
-def _without_maps(backbone: str, stages: Sequence[int], error: Exception) -> str:
-    try:
-        with torch.device("meta"):
-            info = timm.create_model(backbone, features_only=True).feature_info
-    except Exception:
-        return (
-            f"The backbone {backbone!r} gives no feature maps ({error}). Set model.backbone to a "
-            "convolutional network of timm, such as resnet18, convnext_tiny or efficientnet_lite0."
-        )
-    strides = dict(enumerate(info.reduction()))
-    return (
-        f"model.stages is {list(stages)}, but the backbone {backbone!r} has feature maps "
-        f"{', '.join(f'{stage} (stride {stride})' for stage, stride in strides.items())}: {error}."
-    )
+            f"model.stages is {list(stages)}; the backbone {name!r} has the feature maps {known}."
+        ) from error
 
 
 def octave_anchors(

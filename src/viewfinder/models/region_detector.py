@@ -59,7 +59,8 @@ class RegionDetector(nn.Module):
     Args:
         num_classes: Number of classes, without a background.
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stages: Which feature maps of the backbone the detector works on.
         channels: Channels of the pyramid.
         extra_levels: Coarser levels for proposals; see ``FeaturePyramid``.
@@ -80,7 +81,8 @@ class RegionDetector(nn.Module):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stages: Sequence[int] = (2, 3),
         channels: int = 64,
         extra_levels: int = 0,
@@ -98,7 +100,8 @@ class RegionDetector(nn.Module):
         super().__init__()
         self.pyramid = FeaturePyramid(
             backbone,
-            pretrained=pretrained,
+            weights=weights,
+            in_channels=in_channels,
             stages=stages,
             channels=channels,
             extra_levels=extra_levels,
@@ -129,7 +132,7 @@ class RegionDetector(nn.Module):
         self.candidates = candidates
 
     def forward(self, images: Tensor) -> RegionOutputs:
-        """Map images [B, 3, H, W] to features and the raw outputs of the proposal network."""
+        """Map images [B, in_channels, H, W] to features and what is proposed."""
         height, width = images.shape[-2:]
         levels = self.pyramid(images)
         pooled = levels[: len(self.pooled_strides)]

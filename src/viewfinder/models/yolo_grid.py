@@ -55,7 +55,8 @@ class YOLOGrid(DenseDetector):
     Args:
         num_classes: Number of classes.
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stages: Which feature maps of the backbone the pyramid is made of.
         channels: Channels of the pyramid and the head.
         grids: Levels of the pyramid that carry a grid, from the finest; an object belongs to the
@@ -74,7 +75,8 @@ class YOLOGrid(DenseDetector):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stages: Sequence[int] = (2, 3),
         channels: int = 64,
         grids: int = 1,
@@ -88,7 +90,8 @@ class YOLOGrid(DenseDetector):
         super().__init__(**options)
         self.pyramid = FeaturePyramid(
             backbone,
-            pretrained=pretrained,
+            weights=weights,
+            in_channels=in_channels,
             stages=stages,
             channels=channels,
             levels=grids,
@@ -107,7 +110,7 @@ class YOLOGrid(DenseDetector):
         self.overlap_weight = overlap_weight
 
     def forward(self, images: Tensor) -> GridOutputs:
-        """Map images [B, 3, H, W] to raw outputs."""
+        """Map images [B, in_channels, H, W] to raw outputs."""
         levels = self.pyramid(images)
         found = torch.cat([self.head(level).flatten(2) for level in levels], dim=2).mT
         count = self.boxes_a_cell
