@@ -113,7 +113,7 @@ def _draw_single(
 ) -> None:
     axes = _axes(figure, layout, index, 0)
     draw_image(axes, example.image, layout.tile)
-    draw = draw_boxes if example.truth.outlines is None else draw_outlines
+    draw = draw_boxes if example.predicted.outlines is None else draw_outlines
     draw(axes, example.truth, example.predicted, classes)
     if example.right is not None:
         axes.add_patch(
