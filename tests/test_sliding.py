@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from viewfinder.assembly import build_datamodule, build_task
+from viewfinder.config import compose_config
+from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.schema import SplitInfo, split_path
 from viewfinder.data.sources.digit_crops import cut_crop
 from viewfinder.data.sources.digit_scenes import SceneStyle, draw_scene
+from viewfinder.data.splits.assign import official_split
+from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.convolutional import Convolutional
 from viewfinder.models.layers import Layer, LayerNetwork
@@ -151,3 +160,29 @@ def test_crops_hold_the_digits_that_are_mostly_in_them() -> None:
         for crop in found:
             for label, mask in zip(crop.labels, crop.masks, strict=True):
                 assert mask.sum() >= 0.75 * whole[label]
+
+
+def test_test_images_may_be_larger_than_those_to_learn_from(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    config = compose_config(["+experiment=fcn_sliding_digits", "loader.batch_size=2"], root)
+    OmegaConf.resolve(config)
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    options = dict(config.dataset.source) | {"counts": {"train": 4, "val": 2, "test": 2}}
+    instantiate(options)(raw)
+    write_checksums(raw)
+    with Archive(raw) as archive:
+        reading = instantiate(config.dataset.reader)(archive)
+        for split, records in official_split(reading.records).items():
+            path = tmp_path / split_path("digit_crops", split)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            info = SplitInfo("digit_crops", split, reading.classes, {})
+            write_split(path, records, archive, reading.annotations, info)
+    small = next(iter(build_datamodule(config, ("train",), tmp_path).train_dataloader()))
+    large = next(iter(build_datamodule(config, ("test",), tmp_path).test_dataloader()))
+    assert small["image"].shape == (2, 3, 48, 48)
+    assert large["image"].shape == (2, 3, 128, 128)
+    task = build_task(config, reading.classes).eval()
+    with torch.no_grad():
+        assert len(task.model(task.normalize(small["image"])).corners) == 1
+        assert len(task.model(task.normalize(large["image"])).corners) == 11 * 11

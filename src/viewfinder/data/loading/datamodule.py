@@ -33,8 +33,8 @@ _SERVED_BY: dict[str, type[View]] = {
     "multilabel": ClassesPresent,
     "localization": SingleBox,
     "detection": Boxes,
-    "instances": Instances,
     "segmentation": SemanticMask,
+    "instances": Instances,
 }
 
 
