@@ -194,6 +194,7 @@ def test_a_mistyped_key_is_refused_with_those_there_are(
         ({"seed": -1}, "seed", "-1"),
         ({"image": {"size": [32]}}, "image.size", "[32]"),
         ({"image": {"size": [32, 0]}}, "image.size", "[32, 0]"),
+        ({"image": {"test_size": [32]}}, "image.test_size", "[32]"),
         ({"image": {"channels": 2}}, "image.channels", "2"),
         ({"image": {"channels": 1}}, "image.mean", "[0.5, 0.5, 0.5]"),
         ({"image": {"mean": [0, 0, "x"]}}, "image.mean", "[0, 0, 'x']"),

@@ -564,13 +564,13 @@ def test_without_a_seed_a_transform_only_resizes() -> None:
         ("folders", SingleBox, "boxes", "classification"),
         ("folders", Boxes, "boxes", "classification"),
         ("folders", SemanticMask, "masks", "classification"),
-        ("scenes", ClassLabel, "one class label an image", "detection, segmentation"),
-        ("scenes", SingleBox, "exactly one object an image", "detection, segmentation"),
+        ("scenes", ClassLabel, "one class label an image", "detection, segmentation, instances"),
+        ("scenes", SingleBox, "exactly one object an image", "detection, segmentation, instances"),
         (
             "single",
             ClassLabel,
             "one class label an image",
-            "localization, detection, segmentation",
+            "localization, detection, segmentation, instances",
         ),
     ],
 )

@@ -32,7 +32,8 @@ def build_datamodule(
         splits: The splits to open.
         project: The checkout that holds the split files.
     """
-    height, width = config.image.size
+    size = config.image.get("test_size") if "test" in splits else None
+    height, width = size or config.image.size
     return VisionDataModule(
         dataset=config.dataset.name,
         view=task_class(config).view(),

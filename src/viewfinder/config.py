@@ -227,13 +227,9 @@ def check(config: DictConfig, project: Path) -> None:
             f"image.interpolation is {config.image.interpolation!r}; "
             f"expected {', '.join(INTERPOLATIONS)}."
         )
-    size = config.image.size
-    if (
-        not isinstance(size, ListConfig)
-        or len(size) != 2
-        or not all(isinstance(side, int) and side > 0 for side in size)
-    ):
-        raise ViewfinderError(f"image.size is {size}; expected [height, width] in pixels.")
+    _check_size("size", config.image.size)
+    if config.image.test_size is not None:
+        _check_size("test_size", config.image.test_size)
     _check_channels(config.image)
     if config.dataset != load_dataset(config.dataset.name, project):
         raise ViewfinderError(
@@ -241,6 +237,15 @@ def check(config: DictConfig, project: Path) -> None:
             f"share its split files. Edit conf/dataset/{config.dataset.name}.yaml, or copy it "
             "under a new name."
         )
+
+
+def _check_size(key: str, size: object) -> None:
+    if (
+        not isinstance(size, ListConfig)
+        or len(size) != 2
+        or not all(isinstance(side, int) and side > 0 for side in size)
+    ):
+        raise ViewfinderError(f"image.{key} is {size}; expected [height, width] in pixels.")
 
 
 def _check_channels(image: DictConfig) -> None:

@@ -1,7 +1,8 @@
 """Watching how the classes fare: confusion and per-class tables of each task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,8 +23,12 @@ from viewfinder.evaluation.per_class import (
     rounded,
 )
 from viewfinder.tasks import Predictions
+from viewfinder.tasks.detection import without_padding
+from viewfinder.tasks.instances import pasted_instances, true_instances
 
 _IGNORE = 255
+_IouType = Literal["bbox", "segm"]
+_COCO_COLUMNS = ("ap", "ap_50", "recall")
 
 
 class ImageClasses:
@@ -107,48 +112,67 @@ class PixelClasses:
 class DetectedClasses:
     """Any number of objects an image: ``per_class.csv`` with COCO's figures."""
 
+    # What the columns of one kind of figure begin with, and what torchmetrics calls that kind.
+    kinds: ClassVar[dict[str, _IouType]] = {"": "bbox"}
+
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
         self._counts = np.zeros(len(classes), np.int64)
         # class_metrics=True would evaluate once more for each class; the extended summary holds
         # all classes already.
-        self._map = MeanAveragePrecision(backend="faster_coco_eval", extended_summary=True)
+        self._map = MeanAveragePrecision(
+            iou_type=tuple(self.kinds.values()), backend="faster_coco_eval", extended_summary=True
+        )
         self._map.warn_on_many_detections = False
 
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in padded detections for a batch with ``boxes`` and ``labels``."""
-        names = ("boxes", "scores", "labels")
-        kept = predictions["scores"] > 0
-        found = [
-            {name: predictions[name][image][kept[image]] for name in names}
-            for image in range(len(kept))
-        ]
-        pairs = zip(batch["boxes"], batch["labels"], strict=True)
-        self._map.update(found, [{"boxes": boxes, "labels": labels} for boxes, labels in pairs])
+        self._map.update(*self._compared(predictions, batch))
         labels = torch.cat(list(batch["labels"])).numpy()
         self._counts += np.bincount(labels, minlength=len(self._classes))
+
+    def _compared(
+        self, predictions: Predictions, batch: Batch
+    ) -> tuple[list[Predictions], list[Predictions]]:
+        pairs = zip(batch["boxes"], batch["labels"], strict=True)
+        truth = [{"boxes": boxes, "labels": labels} for boxes, labels in pairs]
+        return without_padding(predictions), truth
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
         summary = self._map.compute()
-        figures = {
-            int(label): self._figures(summary["precision"][:, :, index, 0, -1], recall)
-            for index, (label, recall) in enumerate(
-                zip(
-                    summary["classes"].reshape(-1).tolist(),
-                    summary["recall"][:, :, 0, -1].T,
-                    strict=True,
-                )
-            )
-        }
         rows: list[Row] = [
-            [name, int(count), *(figures.get(label, [0.0] * 3) if count else [""] * 3)]
-            for label, (name, count) in enumerate(zip(self._classes, self._counts, strict=True))
+            [name, int(count)] for name, count in zip(self._classes, self._counts, strict=True)
         ]
-        columns = ["class", "count", "ap", "ap_50", "recall"]
+        columns = ["class", "count"]
+        for ours, theirs in self.kinds.items():
+            prefix = f"{theirs}_" if len(self.kinds) > 1 else ""
+            figures = _figures_by_class(summary, prefix)
+            columns += [f"{ours}{name}" for name in _COCO_COLUMNS]
+            for label, row in enumerate(rows):
+                row += figures.get(label, [0.0] * 3) if self._counts[label] else [""] * 3
         write_table(tables / "per_class.csv", columns, rows)
 
-    @staticmethod
-    def _figures(precision: torch.Tensor, recall: torch.Tensor) -> list[float]:
-        """Average precision [thresholds, recalls] and recall [thresholds] of one class."""
-        return rounded([float(precision.mean()), float(precision[0].mean()), float(recall.mean())])
+
+class SegmentedInstances(DetectedClasses):
+    """As ``DetectedClasses``, by masks and by boxes."""
+
+    kinds: ClassVar[dict[str, _IouType]] = {"mask_": "segm", "box_": "bbox"}
+
+    def _compared(
+        self, predictions: Predictions, batch: Batch
+    ) -> tuple[list[Predictions], list[Predictions]]:
+        size = batch["image"].shape[-2:]
+        return pasted_instances(predictions, size), true_instances(batch)
+
+
+def _figures_by_class(summary: Mapping[str, Any], prefix: str) -> dict[int, list[float]]:
+    """Return average precision, that at IoU 0.5, and recall of each class that was seen."""
+    precision, recall = summary[f"{prefix}precision"], summary[f"{prefix}recall"]
+    figures = {}
+    for index, label in enumerate(summary["classes"].reshape(-1).tolist()):
+        # Thresholds and recalls; all sizes of objects, and the most detections.
+        of_class = precision[:, :, index, 0, -1]
+        means = (of_class.mean(), of_class[0].mean(), recall[:, index, 0, -1].mean())
+        figures[int(label)] = rounded([float(mean) for mean in means])
+    return figures

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.tasks import Predictions
+from viewfinder.tasks.instances import pasted_instances, true_instances
 
 Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
 
@@ -96,17 +98,40 @@ def describe_detection(
         shown = scores >= SHOWN_SCORE
         boxes, labels = predictions["boxes"][index][shown], predictions["labels"][index][shown]
         true_boxes, true_labels = batch["boxes"][index], batch["labels"][index]
-        overlaps = _matched_overlaps(boxes, labels, scores[shown], true_boxes, true_labels)
-        missed, wrong = len(true_labels) - len(overlaps), len(labels) - len(overlaps)
-        mean_iou = sum(overlaps) / len(overlaps) if overlaps else 0.0
-        yield Example(
-            id=batch["id"][index],
-            image=_pixels(batch["image"][index]),
+        yield _objects_example(
+            batch,
+            index,
+            box_iou(boxes, true_boxes),
             truth=Marks(boxes=true_boxes.numpy(), labels=true_labels.numpy()),
             predicted=Marks(boxes.numpy(), labels.numpy(), scores[shown].numpy()),
-            caption=f"{len(overlaps)} found · {missed} missed · {wrong} wrong",
-            quality=mean_iou - missed - wrong,
-            right=not missed and not wrong,
+        )
+
+
+def describe_instances(
+    predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Describe padded detections with masks as ``describe_detection`` does, by IoU of masks."""
+    chosen = predictions["scores"] >= SHOWN_SCORE
+    predictions = {**predictions, "scores": predictions["scores"] * chosen}
+    pairs = zip(
+        pasted_instances(predictions, batch["image"].shape[-2:]),
+        true_instances(batch),
+        strict=True,
+    )
+    for index, (found, true) in enumerate(pairs):
+        yield _objects_example(
+            batch,
+            index,
+            _mask_iou(found["masks"], true["masks"]),
+            truth=Marks(
+                true["boxes"].numpy(), true["labels"].numpy(), outlines=_outlines(true["masks"])
+            ),
+            predicted=Marks(
+                found["boxes"].numpy(),
+                found["labels"].numpy(),
+                found["scores"].numpy(),
+                outlines=_outlines(found["masks"]),
+            ),
         )
 
 
@@ -136,13 +161,29 @@ def describe_segmentation(
         )
 
 
-def _matched_overlaps(
-    boxes: Tensor, labels: Tensor, scores: Tensor, true_boxes: Tensor, true_labels: Tensor
-) -> list[float]:
+def _objects_example(
+    batch: Batch, index: int, overlaps: Tensor, *, truth: Marks, predicted: Marks
+) -> Example:
+    """Compare detections with objects, whose IoU is [detections, objects]."""
+    matched = _matched_overlaps(overlaps, truth, predicted)
+    missed, wrong = len(truth.labels) - len(matched), len(predicted.labels) - len(matched)
+    mean_iou = sum(matched) / len(matched) if matched else 0.0
+    return Example(
+        id=batch["id"][index],
+        image=_pixels(batch["image"][index]),
+        truth=truth,
+        predicted=predicted,
+        caption=f"{len(matched)} found · {missed} missed · {wrong} wrong",
+        quality=mean_iou - missed - wrong,
+        right=not missed and not wrong,
+    )
+
+
+def _matched_overlaps(overlaps: Tensor, truth: Marks, predicted: Marks) -> list[float]:
     """Match detections to objects of their class, best score first; return the pairs' IoU."""
-    overlaps = box_iou(boxes, true_boxes) * (labels[:, None] == true_labels[None])
+    overlaps = overlaps * torch.from_numpy(predicted.labels[:, None] == truth.labels[None])
     matched: list[float] = []
-    for index in scores.argsort(descending=True):
+    for index in torch.from_numpy(predicted.scores).argsort(descending=True):
         if not overlaps.shape[1]:
             break
         overlap, partner = overlaps[index].max(dim=0)
@@ -154,6 +195,23 @@ def _matched_overlaps(
 
 def _listed(present: Tensor, classes: Sequence[str]) -> str:
     return ", ".join(classes[int(label)] for label in present.nonzero()) or "nothing"
+
+
+def _mask_iou(masks: Tensor, others: Tensor) -> Tensor:
+    """Return the intersection over union of masks, bool [N, H, W] and [M, H, W], as [N, M]."""
+    flat, other = masks.flatten(1).float(), others.flatten(1).float()
+    common = flat @ other.T
+    union = flat.sum(dim=1)[:, None] + other.sum(dim=1)[None] - common
+    return common / union.clamp(min=1)
+
+
+def _outlines(masks: Tensor) -> list[list[NDArray[np.float32]]]:
+    """Return the closed lines around each mask, bool [N, H, W], through its border pixels."""
+    lines = []
+    for mask in masks.numpy().astype(np.uint8):
+        found, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+        lines.append([line[:, 0].astype(np.float32) + 0.5 for line in found])
+    return lines
 
 
 def _percent(share: float) -> str:

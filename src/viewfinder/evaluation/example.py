@@ -27,12 +27,15 @@ class Marks:
         labels: Class of each box, int64 [N].
         scores: Confidence in each box, float32 [N]; empty for annotations.
         mask: Class of each pixel, 255 where it does not count, uint8 [H, W].
+        outlines: The closed lines around each object, each float32 [M, 2] as x and y in pixels;
+            None where objects have boxes only.
     """
 
     boxes: NDArray[np.float32] = field(default_factory=_no_boxes)
     labels: NDArray[np.int64] = field(default_factory=_no_labels)
     scores: NDArray[np.float32] = field(default_factory=_no_scores)
     mask: NDArray[np.uint8] | None = None
+    outlines: list[list[NDArray[np.float32]]] | None = None
 
 
 @dataclass(frozen=True)

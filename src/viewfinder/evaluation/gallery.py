@@ -14,7 +14,14 @@ from PIL import Image
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.evaluation.example import Example
 from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG, class_colour
-from viewfinder.evaluation.tiles import draw_boxes, draw_image, fit_size, overlay, shorten
+from viewfinder.evaluation.tiles import (
+    draw_boxes,
+    draw_image,
+    draw_outlines,
+    fit_size,
+    overlay,
+    shorten,
+)
 
 _DPI = 100
 _MARGIN, _GAP, _PANEL_GAP = 24, 18, 4
@@ -106,7 +113,8 @@ def _draw_single(
 ) -> None:
     axes = _axes(figure, layout, index, 0)
     draw_image(axes, example.image, layout.tile)
-    draw_boxes(axes, example.truth, example.predicted, classes)
+    draw = draw_boxes if example.predicted.outlines is None else draw_outlines
+    draw(axes, example.truth, example.predicted, classes)
     if example.right is not None:
         axes.add_patch(
             Rectangle(

@@ -15,6 +15,7 @@ from viewfinder.evaluation.class_observers import (
     ImageClasses,
     LocatedClasses,
     PixelClasses,
+    SegmentedInstances,
 )
 from viewfinder.evaluation.inference import evaluate
 from viewfinder.evaluation.observer import Observer
@@ -24,6 +25,7 @@ from viewfinder.outputs import new_file, new_folder
 from viewfinder.tasks import (
     Classification,
     Detection,
+    InstanceSegmentation,
     Localization,
     MultilabelClassification,
     SemanticSegmentation,
@@ -31,6 +33,7 @@ from viewfinder.tasks import (
 )
 
 _BOXES_KEY = "white, dashed: true box    coloured: prediction with its class and score"
+_OUTLINES_KEY = "white, dashed: true object    filled: predicted object"
 
 
 def write_report(task: VisionTask, loader: DataLoader[Batch], folder: Path) -> dict[str, float]:
@@ -111,6 +114,13 @@ def _(task: Detection, total: int) -> list[Observer]:
     key = f"{_BOXES_KEY}, from {100 * describe.SHOWN_SCORE:.0f} %"
     gallery = Gallery(describe.describe_detection, task.classes, total=total, count=16, key=key)
     return [gallery, DetectedClasses(task.classes)]
+
+
+@observers_for.register
+def _(task: InstanceSegmentation, total: int) -> list[Observer]:
+    key = f"{_OUTLINES_KEY}, from {100 * describe.SHOWN_SCORE:.0f} %"
+    gallery = Gallery(describe.describe_instances, task.classes, total=total, count=16, key=key)
+    return [gallery, SegmentedInstances(task.classes)]
 
 
 @observers_for.register

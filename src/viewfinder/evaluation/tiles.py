@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon, Rectangle
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from viewfinder.evaluation.palette import class_colour, ink_on
 
 _IGNORE = 255
 _OPACITY = 0.8
+_FILL = 0.4
 _LABEL_POINTS = 7.5
 _LONGEST_LABEL = 16
 
@@ -61,6 +62,23 @@ def draw_boxes(axes: Axes, truth: Marks, predicted: Marks, classes: Sequence[str
         _draw_label(axes, text, predicted.boxes[index], class_colour(label))
 
 
+def draw_outlines(axes: Axes, truth: Marks, predicted: Marks, classes: Sequence[str]) -> None:
+    """Draw true objects as white lines, predicted ones filled in their class's colour.
+
+    Their classes are named where there is more than one.
+    """
+    for label, lines in zip(predicted.labels, predicted.outlines or [], strict=True):
+        for line in lines:
+            axes.add_patch(_polygon(line, class_colour(int(label)), filled=True))
+    for lines in truth.outlines or []:
+        for line in lines:
+            axes.add_patch(_polygon(line, "white", filled=False))
+    if len(classes) > 1:
+        for label, box in zip(predicted.labels, predicted.boxes, strict=True):
+            name = shorten(classes[int(label)], _LONGEST_LABEL)
+            _draw_label(axes, name, box, class_colour(int(label)))
+
+
 def overlay(
     image: NDArray[np.uint8], mask: NDArray[np.uint8], classes: Sequence[str]
 ) -> NDArray[np.uint8]:
@@ -101,6 +119,17 @@ def _rectangle(
         linewidth=width,
         linestyle=style,
         path_effects=[withStroke(linewidth=shadow, foreground="black", alpha=0.55)],
+    )
+
+
+def _polygon(line: NDArray[np.float32], colour: str, *, filled: bool) -> Polygon:
+    return Polygon(
+        line,
+        closed=True,
+        facecolor=(*to_rgb(colour), _FILL) if filled else "none",
+        edgecolor=colour,
+        linewidth=1.4 if filled else 0.9,
+        linestyle="-" if filled else "--",
     )
 
 

@@ -66,7 +66,7 @@ class Differences:
         by_score = (expected["scores"][:, None] - found["scores"][None]).abs()
         alike = (expected["labels"][:, None] == found["labels"][None]) & (apart <= self.reach)
         rows, columns = _closest_pairs(alike, apart + by_score)
-        for name in ("boxes", "scores"):
+        for name in (name for name in expected if name != "labels"):
             self._record(name, expected[name][rows], found[name][columns])
         detections = sum(alike.shape)
         self.detections += detections

@@ -4,23 +4,19 @@ Source: Z. Tian, C. Shen, H. Chen, T. He, FCOS: Fully Convolutional One-Stage Ob
 ICCV 2019.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import timm
 import torch
-from torch import Tensor, nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torch import Tensor
 from torchvision.models.detection.fcos import FCOS, FCOSHead
-from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import FeaturePyramidNetwork
 
-from viewfinder.models.suppression import keep_best
+from viewfinder.models.dense import DenseDetector
+from viewfinder.models.feature_maps import FeaturePyramid, octave_anchors, place_anchors
 
 
-class DenseDetections(NamedTuple):
-    """Raw outputs of a dense detector, for every anchor of every level.
+class FCOSOutputs(NamedTuple):
+    """Raw outputs of FCOS, for every cell of every level.
 
     Attributes:
         class_logits: [B, A, C].
@@ -37,50 +33,19 @@ class DenseDetections(NamedTuple):
     level_sizes: list[int]
 
 
-class FeaturePyramid(nn.Module):
-    """A feature pyramid over a timm backbone.
-
-    Args:
-        backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
-        stages: Which feature maps of the backbone become levels of the pyramid.
-        channels: Channels of every level.
-    """
-
-    def __init__(
-        self, backbone: str, *, pretrained: bool, stages: Sequence[int], channels: int
-    ) -> None:
-        super().__init__()
-        self.body = timm.create_model(
-            backbone, pretrained=pretrained, features_only=True, out_indices=tuple(stages)
-        )
-        info = self.body.feature_info
-        self.strides: list[int] = info.reduction()
-        self.out_channels = channels
-        self.pyramid = FeaturePyramidNetwork(info.channels(), channels)
-
-    def forward(self, images: Tensor) -> "OrderedDict[str, Tensor]":
-        """Map images [B, 3, H, W] to one feature map a level."""
-        maps = self.body(images)
-        named = OrderedDict((str(level), features) for level, features in enumerate(maps))
-        levels: OrderedDict[str, Tensor] = self.pyramid(named)
-        return levels
-
-
-class FCOSDetector(nn.Module):
+class FCOSDetector(DenseDetector):
     """FCOS up to its raw outputs, with torchvision's head, anchors and losses.
 
     Args:
         num_classes: Number of classes, without a background.
         backbone: Name of a timm model.
-        pretrained: Whether to start from timm's weights.
+        weights: Where the backbone's weights come from; see ``timm_classifier``.
+        in_channels: Channels of the images.
         stages: Which feature maps of the backbone the detector works on.
         channels: Channels of the pyramid and the heads; a multiple of 32.
+        extra_levels: See ``FeaturePyramid``.
         head_layers: Convolutions in each head.
-        score_threshold: Detections below it are dropped.
-        iou_threshold: Of two boxes of a class that overlap more, the better is kept.
-        candidates: Detections of each level that go into non-maximum suppression.
-        detections: Detections kept in an image.
+        options: See ``DenseDetector``.
     """
 
     def __init__(
@@ -88,44 +53,43 @@ class FCOSDetector(nn.Module):
         num_classes: int,
         *,
         backbone: str,
-        pretrained: bool = False,
+        weights: str | None = None,
+        in_channels: int = 3,
         stages: Sequence[int] = (2, 3),
         channels: int = 64,
+        extra_levels: int = 0,
         head_layers: int = 4,
-        score_threshold: float = 0.05,
-        iou_threshold: float = 0.6,
-        candidates: int = 1000,
-        detections: int = 100,
+        **options: Any,
     ) -> None:
-        super().__init__()
-        features = FeaturePyramid(backbone, pretrained=pretrained, stages=stages, channels=channels)
+        super().__init__(**options)
+        pyramid = FeaturePyramid(
+            backbone,
+            weights=weights,
+            in_channels=in_channels,
+            stages=stages,
+            channels=channels,
+            extra_levels=extra_levels,
+        )
         self.fcos = FCOS(
-            features,
+            pyramid,
             num_classes,
-            anchor_generator=AnchorGenerator(
-                sizes=tuple((stride,) for stride in features.strides),
-                aspect_ratios=((1.0,),) * len(features.strides),
-            ),
+            anchor_generator=octave_anchors(pyramid.strides, scale=1),
             head=FCOSHead(channels, 1, num_classes, num_convs=head_layers),
         )
-        self.score_threshold = score_threshold
-        self.iou_threshold = iou_threshold
-        self.candidates = candidates
-        self.detections = detections
 
-    def forward(self, images: Tensor) -> DenseDetections:
-        """Map images [B, 3, H, W] to raw detections."""
-        levels = list(self.fcos.backbone(images).values())
+    def forward(self, images: Tensor) -> FCOSOutputs:
+        """Map images [B, in_channels, H, W] to raw outputs."""
+        levels = self.fcos.backbone(images)
         head: dict[str, Tensor] = self.fcos.head(levels)
-        height, width = images.shape[-2:]
-        anchors = self.fcos.anchor_generator(ImageList(images[:1], [(height, width)]), levels)[0]
-        sizes = [level.shape[-2] * level.shape[-1] for level in levels]
-        return DenseDetections(
+        anchors, sizes = place_anchors(
+            self.fcos.anchor_generator, levels, self.fcos.backbone.strides
+        )
+        return FCOSOutputs(
             head["cls_logits"], head["bbox_regression"], head["bbox_ctrness"], anchors, sizes
         )
 
     def losses(
-        self, outputs: DenseDetections, boxes: Sequence[Tensor], labels: Sequence[Tensor]
+        self, outputs: FCOSOutputs, boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> dict[str, Tensor]:
         """Return torchvision's FCOS losses.
 
@@ -150,49 +114,14 @@ class FCOSDetector(nn.Module):
             "centerness": found["bbox_ctrness"],
         }
 
-    def decode(self, outputs: DenseDetections, size: tuple[int, int]) -> dict[str, Tensor]:
-        """Turn raw outputs into the best detections of each image.
-
-        Args:
-            outputs: What ``forward`` returned.
-            size: Height and width of the images, pixels.
-
-        Returns:
-            ``boxes`` [B, K, 4] as left, top, right, bottom in pixels, ``scores`` [B, K] from best
-            to worst, 0 where there are fewer than K, and ``labels`` int64 [B, K].
-        """
-        scores = (outputs.class_logits.sigmoid() * outputs.centerness_logits.sigmoid()).sqrt()
-        boxes = self._boxes(outputs, size)
-        candidates = [
-            self._best_of_level(*level)
-            for level in zip(
-                torch.split(boxes, outputs.level_sizes, 1),
-                torch.split(scores, outputs.level_sizes, 1),
-                strict=True,
-            )
-        ]
-        return keep_best(
-            *(torch.cat(parts, 1) for parts in zip(*candidates, strict=True)),
-            iou_threshold=self.iou_threshold,
-            score_threshold=self.score_threshold,
-            limit=self.detections,
-        )
-
-    def _boxes(self, outputs: DenseDetections, size: tuple[int, int]) -> Tensor:
+    def boxes(self, outputs: FCOSOutputs) -> Tensor:
+        """Return left, top, right, bottom in pixels, [B, A, 4]."""
         anchors = outputs.anchors
         centres = (anchors[:, :2] + anchors[:, 2:]) / 2
         sides = anchors[:, 2:] - anchors[:, :2]
         before, after = torch.split(outputs.box_offsets, 2, dim=-1)
-        height, width = size
-        limits = torch.tensor([width, height], dtype=anchors.dtype, device=anchors.device)
-        low = (centres - before * sides).clamp(min=0).minimum(limits)
-        high = (centres + after * sides).clamp(min=0).minimum(limits)
-        return torch.cat([low, high], dim=-1)
+        return torch.cat([centres - before * sides, centres + after * sides], dim=-1)
 
-    def _best_of_level(self, boxes: Tensor, scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        classes = scores.shape[-1]
-        count = min(self.candidates, scores.shape[1] * classes)
-        best, index = scores.flatten(1).topk(count, dim=1)
-        anchor = index // classes
-        chosen = boxes.gather(1, anchor.unsqueeze(-1).expand(-1, -1, 4))
-        return chosen, best, index % classes
+    def scores(self, outputs: FCOSOutputs) -> Tensor:
+        """Return the geometric mean of class and centerness, [B, A, C]."""
+        return (outputs.class_logits.sigmoid() * outputs.centerness_logits.sigmoid()).sqrt()

@@ -29,12 +29,11 @@ def main(name: str) -> None:
         run_id=model.run_id,
         tags=tracking.lineage_tags(config=model.settings),
     ) as run:
-        height, width = model.config.image.size
         with new_folder(exports) as folder:
             export_onnx(
                 model.task,
                 folder / "model.onnx",
-                size=(height, width),
+                size=model.data.transform.size,
                 metadata={"name": name},
                 interpolation=model.config.image.interpolation,
                 opset=settings.opset,

@@ -3,6 +3,7 @@
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
 from viewfinder.tasks.classification import Classification
 from viewfinder.tasks.detection import Detection
+from viewfinder.tasks.instances import InstanceSegmentation
 from viewfinder.tasks.localization import Localization
 from viewfinder.tasks.multilabel import MultilabelClassification
 from viewfinder.tasks.segmentation import SemanticSegmentation
@@ -10,6 +11,7 @@ from viewfinder.tasks.segmentation import SemanticSegmentation
 __all__ = [
     "Classification",
     "Detection",
+    "InstanceSegmentation",
     "Localization",
     "MultilabelClassification",
     "Predictions",

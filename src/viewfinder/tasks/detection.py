@@ -1,27 +1,25 @@
 """Detection: the classes and boxes of all objects in an image."""
 
-from typing import ClassVar, Protocol, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, cast
 
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Boxes, View
-from viewfinder.models.fcos import DenseDetections
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
 
 _ABSENT = -1
 
 
 class Detector(Protocol):
-    """What the task asks of a detection network besides its raw outputs."""
+    """What the task asks of a detection network besides its raw outputs, whatever they are."""
 
-    def losses(
-        self, outputs: DenseDetections, boxes: list[Tensor], labels: list[Tensor]
-    ) -> dict[str, Tensor]:
+    def losses(self, outputs: Any, boxes: list[Tensor], labels: list[Tensor]) -> dict[str, Tensor]:
         """Return the terms of the loss."""
 
-    def decode(self, outputs: DenseDetections, size: tuple[int, int]) -> Predictions:
+    def decode(self, outputs: Any, size: tuple[int, int]) -> Predictions:
         """Return ``boxes`` [B, K, 4], ``scores`` [B, K] and ``labels`` [B, K]."""
 
 
@@ -34,30 +32,18 @@ class DetectionMetrics(TaskMetrics):
 
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in padded detections for a batch with ``boxes`` and ``labels``."""
-        found = {name: tensor.cpu() for name, tensor in predictions.items()}
-        kept = found["scores"] > 0
-        names = ("boxes", "scores", "labels")
-        detections = [
-            {name: found[name][image][kept[image]] for name in names} for image in range(len(kept))
-        ]
         truth = [
             {"boxes": boxes.cpu(), "labels": labels.cpu()}
             for boxes, labels in zip(batch["boxes"], batch["labels"], strict=True)
         ]
-        self._map.update(detections, truth)
+        self._map.update(without_padding(predictions), truth)
 
     def compute(self) -> dict[str, float]:
         """Return COCO's figures (``map``, ``map_50``, ``mar_100`` ...), in [0, 1].
 
         Figures for sizes of which there is no object are left out.
         """
-        values = self._map.compute()
-        scalars = {name: float(value) for name, value in values.items() if value.numel() == 1}
-        return {
-            name: value
-            for name, value in scalars.items()
-            if value != _ABSENT and name.startswith(("map", "mar")) and "per_class" not in name
-        }
+        return coco_figures(self._map.compute())
 
 
 class Detection(VisionTask):
@@ -71,14 +57,43 @@ class Detection(VisionTask):
     def _detector(self) -> Detector:
         return cast(Detector, self.model)
 
-    def losses(self, outputs: DenseDetections, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
         """Return the detector's losses against ``boxes`` and ``labels``."""
         return self._detector.losses(outputs, batch["boxes"], batch["labels"])
 
-    def decode(self, outputs: DenseDetections, size: tuple[int, int]) -> Predictions:
+    def decode(self, outputs: Any, size: tuple[int, int]) -> Predictions:
         """Return ``boxes`` [B, K, 4], ``scores`` [B, K] and ``labels`` [B, K]."""
         return self._detector.decode(outputs, size)
 
     def new_metrics(self) -> TaskMetrics:
         """Return fresh detection metrics."""
         return DetectionMetrics()
+
+
+def without_padding(predictions: Predictions) -> list[Predictions]:
+    """Divide padded detections of a batch into those of each image, on the CPU."""
+    found = {name: tensor.cpu() for name, tensor in predictions.items()}
+    kept = found["scores"] > 0
+    return [
+        {name: tensor[image][kept[image]] for name, tensor in found.items()}
+        for image in range(len(kept))
+    ]
+
+
+def coco_figures(values: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:
+    """Return the figures of torchmetrics' ``MeanAveragePrecision`` that there are.
+
+    Args:
+        values: What it computed.
+        prefix: What the wanted figures' names begin with; it is left out.
+    """
+    scalars = {
+        name.removeprefix(prefix): float(value)
+        for name, value in values.items()
+        if name.startswith(prefix) and value.numel() == 1
+    }
+    return {
+        name: value
+        for name, value in scalars.items()
+        if value != _ABSENT and name.startswith(("map", "mar")) and "per_class" not in name
+    }

@@ -20,6 +20,7 @@ from viewfinder.data.loading.views import (
     Boxes,
     ClassesPresent,
     ClassLabel,
+    Instances,
     SemanticMask,
     SingleBox,
     View,
@@ -33,6 +34,7 @@ _SERVED_BY: dict[str, type[View]] = {
     "localization": SingleBox,
     "detection": Boxes,
     "segmentation": SemanticMask,
+    "instances": Instances,
 }
 
 

@@ -4,7 +4,7 @@ A view says which columns it can be made from, decodes one row into a sample, an
 transformed sample into the tensors of a batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -50,11 +50,35 @@ def _image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 def _boxes(row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the boxes with an area and their labels; crowds are left out."""
-    objects = [item for item in row["objects"] if not item["crowd"]]
+    return _boxes_of(_solid_objects(row))
+
+
+def _solid_objects(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects that are no crowd and whose boxes have an area."""
+    return [
+        item
+        for item in row["objects"]
+        if not item["crowd"]
+        and item["bbox"][0] < item["bbox"][2]
+        and item["bbox"][1] < item["bbox"][3]
+    ]
+
+
+def _boxes_of(
+    objects: Sequence[Mapping[str, Any]],
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
-    labels = np.array([item["category"] for item in objects], np.int64)
-    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return boxes[solid], labels[solid]
+    return boxes, np.array([item["category"] for item in objects], np.int64)
+
+
+def _decode_rle(rle: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = coco_mask.decode({"size": [height, width], "counts": rle})
+    return mask
+
+
+def _lacks_masks(objects: Any) -> str | None:
+    without = pc.struct_field(objects, "rle").null_count
+    return f"masks ({without} of {len(objects)} objects have none)" if without else None
 
 
 class ClassLabel:
@@ -169,6 +193,29 @@ class Boxes:
         }
 
 
+class Instances(Boxes):
+    """The classes, boxes and masks of all objects in an image."""
+
+    def lacks(self, split: SplitFile) -> str | None:
+        if "objects" not in split.table.column_names:
+            return "objects with masks"
+        objects = pc.list_flatten(split.table.column("objects"))
+        return _lacks_masks(objects.filter(pc.invert(pc.struct_field(objects, "crowd"))))
+
+    def sample(self, row: Mapping[str, Any]) -> Sample:
+        image = _image(row)
+        objects = _solid_objects(row)
+        boxes, labels = _boxes_of(objects)
+        height, width = image.shape[:2]
+        masks = [_decode_rle(item["rle"], height, width) for item in objects]
+        instances = np.array(masks, np.uint8).reshape(-1, height, width)
+        return Sample(image, boxes=boxes, labels=labels, instances=instances)
+
+    def targets(self, sample: Sample) -> dict[str, Tensor]:
+        assert sample.instances is not None
+        return {**super().targets(sample), "masks": torch.from_numpy(sample.instances)}
+
+
 class SemanticMask:
     """The class of each pixel.
 
@@ -186,8 +233,7 @@ class SemanticMask:
         if "objects" not in split.table.column_names:
             return "masks"
         objects = pc.list_flatten(split.table.column("objects"))
-        without = pc.struct_field(objects, "rle").null_count
-        return f"masks ({without} of {len(objects)} objects have none)" if without else None
+        return _lacks_masks(objects)
 
     def classes(self, split: SplitFile) -> list[str]:
         if "mask" in split.table.column_names:
@@ -198,10 +244,10 @@ class SemanticMask:
         image = _image(row)
         if "mask" in row:
             return Sample(image, mask=decode_mask(row["mask"]["bytes"], row["mask"]["path"]))
-        mask = np.zeros(image.shape[:2], np.uint8)
+        height, width = image.shape[:2]
+        mask = np.zeros((height, width), np.uint8)
         for item in row["objects"]:
-            rle = {"size": list(mask.shape), "counts": item["rle"]}
-            mask[coco_mask.decode(rle).astype(bool)] = item["category"] + 1
+            mask[_decode_rle(item["rle"], height, width).astype(bool)] = item["category"] + 1
         return Sample(image, mask=mask)
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:

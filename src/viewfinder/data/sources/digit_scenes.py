@@ -30,7 +30,7 @@ _STRETCH = (0.85, 1.15)
 _MAX_OVERLAP = 0.15
 _PLACEMENT_TRIES = 20
 _VISIBLE = 0.5
-_JPEG_QUALITY = 92
+JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,15 @@ def _paint(
     return visible
 
 
-def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
+def scene_categories() -> list[dict[str, Any]]:
+    """Return COCO's categories of the digits."""
+    return [{"id": number + 1, "name": name} for number, name in enumerate(CLASSES)]
+
+
+def annotate_scene(scene: Scene, image_id: int, first_id: int) -> list[dict[str, Any]]:
+    """Return COCO's annotations of a scene, numbered from ``first_id``."""
+    if not scene.labels:
+        return []
     rles = coco_mask.encode(np.asfortranarray(scene.masks.transpose(1, 2, 0).astype(np.uint8)))
     boxes = coco_mask.toBbox(rles).tolist()
     return [
@@ -209,7 +217,6 @@ def _annotations(scene: Scene, image_id: int, first_id: int) -> list[dict[str, A
 def _members(
     seed: int, counts: Mapping[Split, int], style: SceneStyle
 ) -> Iterator[tuple[str, bytes]]:
-    categories = [{"id": number + 1, "name": name} for number, name in enumerate(CLASSES)]
     for split in SPLITS:
         images: list[dict[str, Any]] = []
         annotations: list[dict[str, Any]] = []
@@ -219,10 +226,10 @@ def _members(
             images.append(
                 {"id": index, "file_name": name, "width": style.size, "height": style.size}
             )
-            annotations += _annotations(scene, index, len(annotations) + 1)
-            _, jpeg = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            annotations += annotate_scene(scene, index, len(annotations) + 1)
+            _, jpeg = cv2.imencode(".jpg", scene.image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
             yield f"{split}/{name}", jpeg.tobytes()
-        document = {"images": images, "annotations": annotations, "categories": categories}
+        document = {"images": images, "annotations": annotations, "categories": scene_categories()}
         yield f"annotations/{split}.json", json.dumps(document).encode()
 
 

@@ -1,0 +1,97 @@
+"""Instance segmentation: the class, box and mask of each object in an image."""
+
+from typing import Any, ClassVar, Protocol, cast
+
+from torch import Tensor
+from torchmetrics.detection import MeanAveragePrecision
+
+from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.loading.views import Instances, View
+from viewfinder.models.mask_rcnn import paste_masks
+from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.detection import coco_figures, without_padding
+
+_KINDS = {"box_": "bbox_", "mask_": "segm_"}
+
+
+class InstanceSegmenter(Protocol):
+    """What the task asks of a network besides its raw outputs, whatever they are."""
+
+    def losses(
+        self, outputs: Any, boxes: list[Tensor], labels: list[Tensor], masks: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Return the terms of the loss."""
+
+    def decode(self, outputs: Any, size: tuple[int, int]) -> Predictions:
+        """Return ``boxes``, ``scores``, ``labels`` and ``masks``."""
+
+
+class InstanceMetrics(TaskMetrics):
+    """COCO's mean average precision of boxes and of masks."""
+
+    def __init__(self) -> None:
+        self._map = MeanAveragePrecision(iou_type=("bbox", "segm"), backend="faster_coco_eval")
+        self._map.warn_on_many_detections = False
+
+    def update(self, predictions: Predictions, batch: Batch) -> None:
+        """Take in padded detections for a batch with ``boxes``, ``labels`` and ``masks``."""
+        self._map.update(
+            pasted_instances(predictions, batch["image"].shape[-2:]), true_instances(batch)
+        )
+
+    def compute(self) -> dict[str, float]:
+        """Return COCO's figures of masks (``mask_map``, ``mask_map_50`` ...) and of boxes.
+
+        Figures for sizes of which there is no object are left out.
+        """
+        values = self._map.compute()
+        return {
+            f"{ours}{name}": value
+            for ours, theirs in _KINDS.items()
+            for name, value in coco_figures(values, theirs).items()
+        }
+
+
+class InstanceSegmentation(VisionTask):
+    """Instance segmentation with whatever losses the network brings.
+
+    The predicted ``masks`` [B, K, M, M] hold for each point of an M x M grid over the detection's
+    box the probability that it belongs to the object; ``paste_masks`` brings them into the image.
+    """
+
+    name: ClassVar[str] = "instances"
+    view: ClassVar[type[View]] = Instances
+    monitor: ClassVar[str] = "val/mask_map"
+
+    @property
+    def _segmenter(self) -> InstanceSegmenter:
+        return cast(InstanceSegmenter, self.model)
+
+    def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
+        """Return the network's losses against ``boxes``, ``labels`` and ``masks``."""
+        return self._segmenter.losses(outputs, batch["boxes"], batch["labels"], batch["masks"])
+
+    def decode(self, outputs: Any, size: tuple[int, int]) -> Predictions:
+        """Return ``boxes`` [B, K, 4], ``scores`` and ``labels`` [B, K], ``masks`` [B, K, M, M]."""
+        return self._segmenter.decode(outputs, size)
+
+    def new_metrics(self) -> TaskMetrics:
+        """Return fresh instance metrics."""
+        return InstanceMetrics()
+
+
+def pasted_instances(predictions: Predictions, size: tuple[int, int]) -> list[Predictions]:
+    """Divide padded detections into those of each image, with masks bool [N, H, W], on the CPU."""
+    return [
+        {**found, "masks": paste_masks(found["masks"], found["boxes"], size)}
+        for found in without_padding(predictions)
+    ]
+
+
+def true_instances(batch: Batch) -> list[Predictions]:
+    """Return the boxes, labels and masks, bool [N, H, W], of each image, on the CPU."""
+    objects = zip(batch["boxes"], batch["labels"], batch["masks"], strict=True)
+    return [
+        {"boxes": boxes.cpu(), "labels": labels.cpu(), "masks": masks.cpu().bool()}
+        for boxes, labels, masks in objects
+    ]
