@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, light stages, and errors in one line."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,14 @@ def test_help_of_train_shows_hydra_overrides() -> None:
 
 def test_version() -> None:
     assert viewfinder("--version").stdout == f"viewfinder {__version__}\n"
+
+
+def test_a_copy_of_the_checkout_runs_its_own_code(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "src", tmp_path / "src")
+    (tmp_path / "src" / "viewfinder" / "__init__.py").write_text('__version__ = "of the copy"\n')
+    (tmp_path / "params.yaml").touch()
+    (tmp_path / "conf").mkdir()
+    assert viewfinder("--version", cwd=tmp_path).stdout == "viewfinder of the copy\n"
 
 
 @pytest.mark.parametrize("stage", ["configure", "download", "split"])

@@ -237,6 +237,7 @@ def test_every_recipe_builds_its_task(name: str) -> None:
             config.model[key] = untrained
     classes = ["background", "one", "two"]
     task = build_task(config, classes)
+    assert config.name == name
     assert task.name == config.task.name
     assert task.classes == classes
     check(config, ROOT)

@@ -145,7 +145,6 @@ def test_sweep_has_a_parent_and_children(run: Run, clone: Path) -> None:
         "-m",
         "+experiment=classification",
         "trainer=smoke",
-        "trainer.max_epochs=1",
         "optimizer.lr=1e-3,1e-2",
     )
     tracked = runs_of(clone, "classification")

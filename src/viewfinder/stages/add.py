@@ -24,7 +24,7 @@ from viewfinder.stages.params_file import add_to_params
 from viewfinder.workspace import project_dir
 
 _NAME = re.compile(r"[a-z0-9_]+")
-_SOURCES = "src/viewfinder/data/sources"
+_SOURCES = "src/viewfinder/data/sources/fetch.py"
 _SHARES = {"val": 0.15, "test": 0.15}
 _EPOCHS = 20
 _IMAGES_MEASURED = 100
