@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,6 +39,12 @@ def class_folders(folder: Path, prefix: str = "photos", each: int = 10) -> None:
     for label, name in enumerate(("cat", "dog")):
         for number in range(each):
             picture(folder / prefix / name / f"{number}.png", 1000 * label + number)
+
+
+def large_photos(folder: Path) -> None:
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        assert cv2.imwrite(str(folder / name / "0.png"), np.full((300, 400, 3), 9, np.uint8))
 
 
 def split_folders(folder: Path) -> None:
@@ -329,11 +336,40 @@ def test_the_added_experiment_trains(run: Run, checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("make", "task", "section"),
+    [
+        (
+            large_photos,
+            "classification",
+            {"model": "timm_classifier", "overrides": ["model.name=resnet18"]},
+        ),
+        (voc_beside, "localization", {}),
+        (table_of_several, "multilabel", {}),
+    ],
+)
+def test_an_experiment_of_any_task_composes(
+    checkout: Path, run: Run, make: Callable[[Path], None], task: str, section: dict[str, Any]
+) -> None:
+    name = f"{make.__name__}_{task}"
+    make(checkout.parent / name)
+    done = run("viewfinder", "add", name, f"../{name}", "--task", task)
+    assert f"an experiment for {task}" in done.stdout
+    params = yaml.safe_load((checkout / "params.yaml").read_text())
+    assert section.items() <= params["experiments"][name].items()
+    run("viewfinder", "configure", name)
+    config = yaml.safe_load((checkout / "configs" / f"{name}.yaml").read_text())
+    assert config["task"]["name"] == task
+    assert config["dataset"]["num_classes"] >= 1
+    single = config["dataset"]["split"].get("single_object", False)
+    assert single == (task == "localization")
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         (("own", "../own"), "already"),
         (("Pets!", "../own"), "lower-case"),
-        (("more", "../own", "--task", "detection"), "can serve classification"),
+        (("more", "../own", "--task", "detection"), "it can serve classification"),
         (("more", "../nothing"), "nothing"),
     ],
 )

@@ -58,7 +58,9 @@ def main(name: str, source: str, task: str | None) -> None:
             found = recognise(archive)
             reading = get_method(found.reader)(archive, **found.options)
             shape = _median_shape(reading, archive)
-    tasks = [item for item in _tasks(reading) if (project / f"conf/task/{item}.yaml").is_file()]
+    tasks = [
+        item for item in _tasks(reading) if (project / f"conf/experiment/{item}.yaml").is_file()
+    ]
     _print_findings(name, found, reading, tasks)
     if not tasks:
         raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
