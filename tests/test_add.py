@@ -368,6 +368,7 @@ def test_an_experiment_of_any_task_composes(
     ("words", "message"),
     [
         (("own", "../own"), "already"),
+        (("detection", "../own"), "'detection' under 'experiments' already"),
         (("Pets!", "../own"), "lower-case"),
         (("more", "../own", "--task", "detection"), "it can serve classification"),
         (("more", "../nothing"), "nothing"),
@@ -381,4 +382,5 @@ def test_what_cannot_be_added_changes_nothing(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert (checkout / "params.yaml").read_text() == before
-    assert not (checkout / "conf" / "dataset" / "more.yaml").exists()
+    for name in ("more", "detection"):
+        assert not (checkout / "conf" / "dataset" / f"{name}.yaml").exists()

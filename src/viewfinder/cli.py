@@ -134,19 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     ):
         command = stages.add_parser(stage, help=help_text, description=help_text.capitalize())
         command.add_argument("name", metavar=what)
-    data = stages.add_parser(
-        "data",
-        help="show what a data set holds, once it was split",
-        description="Print what a data set holds, once it was split. With --augment, draw some of "
-        "its training images under augmentations instead.",
-    )
-    data.add_argument("name", metavar="DATASET")
-    data.add_argument(
-        "--augment",
-        metavar="OPTION",
-        nargs="+",
-        help="options of conf/augment/ to draw, such as flip_color",
-    )
+    _add_data(stages)
     add = stages.add_parser(
         "add",
         help="bring a data set of your own",
@@ -171,6 +159,22 @@ def _parser() -> argparse.ArgumentParser:
     stages.add_parser("results", help="show the test metrics of all experiments")
     stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
     return parser
+
+
+def _add_data(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    data = stages.add_parser(
+        "data",
+        help="show what a data set holds, once it was split",
+        description="Print what a data set holds, once it was split. With --augment, draw some of "
+        "its training images under augmentations instead.",
+    )
+    data.add_argument("name", metavar="DATASET")
+    data.add_argument(
+        "--augment",
+        metavar="OPTION",
+        nargs="+",
+        help="options of conf/augment/ to draw, such as flip_color",
+    )
 
 
 def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -123,4 +123,5 @@ def _missing(document: Document, split: Split) -> list[str]:
     absent = [name for name, number in images.items() if not number]
     if not absent:
         return []
-    return [f"{split} has no image of {len(absent)} classes: {', '.join(absent[:10])}"]
+    number = "one class" if len(absent) == 1 else f"{len(absent)} classes"
+    return [f"{split} has no image of {number}: {', '.join(absent[:10])}"]
