@@ -31,6 +31,7 @@ from viewfinder.data.splits.assign import Assignment, official_split, stratified
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 
+MANY_OBJECTS = "multilabel, detection, segmentation, instances"
 COUNTS = {"train": 10, "val": 5, "test": 4}
 COCO = {
     "annotations": {split: f"annotations/{split}.json" for split in SPLITS},
@@ -564,13 +565,23 @@ def test_without_a_seed_a_transform_only_resizes() -> None:
         ("folders", SingleBox, "boxes", "classification"),
         ("folders", Boxes, "boxes", "classification"),
         ("folders", SemanticMask, "masks", "classification"),
-        ("scenes", ClassLabel, "one class label an image", "detection, segmentation, instances"),
-        ("scenes", SingleBox, "exactly one object an image", "detection, segmentation, instances"),
+        (
+            "scenes",
+            ClassLabel,
+            "one class label an image",
+            "multilabel, detection, segmentation, instances",
+        ),
+        (
+            "scenes",
+            SingleBox,
+            "exactly one object an image",
+            "multilabel, detection, segmentation, instances",
+        ),
         (
             "single",
             ClassLabel,
             "one class label an image",
-            "localization, detection, segmentation, instances",
+            "multilabel, localization, detection, segmentation, instances",
         ),
     ],
 )

@@ -83,6 +83,17 @@ def test_losses_in_evaluation_mode_are_finite_without_objects(name: str) -> None
     assert all(value.isfinite() for value in found.values())
 
 
+@pytest.mark.parametrize("name", DETECTORS)
+def test_half_precision_is_left_behind_before_losses_and_boxes(name: str) -> None:
+    detector = make_detector(name, score_threshold=0.0).train()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = detector(scenes()[0])
+        found = losses(detector, outputs)
+        decoded = detector.decode(outputs, (SIDE, SIDE))
+    assert all(value.isfinite() and value.dtype == torch.float32 for value in found.values())
+    assert decoded["boxes"].dtype == decoded["scores"].dtype == torch.float32
+
+
 @pytest.mark.parametrize("name", ["fcos", "retinanet", "faster_rcnn"])
 def test_extra_levels_add_coarser_boxes(name: str) -> None:
     plain, taller = (

@@ -19,6 +19,7 @@ from torchvision.ops import masks_to_boxes, roi_align
 from viewfinder.data.archive import Archive, write_checksums
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.loading.dataset import Batch, collate
+from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import Instances
 from viewfinder.data.readers.coco import read_coco
 from viewfinder.data.schema import SPLITS, SplitInfo, split_path
@@ -28,6 +29,7 @@ from viewfinder.data.splits.assign import official_split
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.report import write_report
+from viewfinder.evaluation.single import predict_picture
 from viewfinder.tasks import InstanceSegmentation
 
 SIZE = (64, 64)
@@ -106,7 +108,9 @@ def test_objects_without_masks_are_refused(project: Path, tmp_path: Path) -> Non
         path.parent.mkdir(parents=True, exist_ok=True)
         with pa.ipc.new_stream(str(path), table.schema) as writer:
             writer.write_table(table)
-    with pytest.raises(ViewfinderError, match=r"lacks masks \(1 of \d+ objects.*serve: detection"):
+    with pytest.raises(
+        ViewfinderError, match=r"lacks masks \(1 of \d+ objects.*serve: multilabel, detection"
+    ):
         module(tmp_path)
 
 
@@ -171,6 +175,23 @@ def test_masks_in_the_wrong_place_count_against_masks_alone(project: Path, tmp_p
     metrics = report(project, tmp_path, shift=14)
     assert metrics["box_map"] == pytest.approx(1.0, abs=1e-4)
     assert metrics["mask_map"] < 0.1
+
+
+def test_a_prediction_for_a_picture_outlines_its_objects(project: Path, tmp_path: Path) -> None:
+    loader: DataLoader[Batch] = module(project, batch_size=1).test_dataloader()
+    batch = next(iter(loader))
+    task = InstanceSegmentation(Answers([batch]), CLASSES, mean=[0.5] * 3, std=[0.5] * 3)
+    large = batch["image"][0].permute(1, 2, 0).numpy().repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(large).save(tmp_path / "large.png")
+    found = predict_picture(task, Transform(SIZE), tmp_path / "large.png")
+    assert found.marks.outlines is not None
+    assert len(found.marks.outlines) == len(batch["labels"][0])
+    for lines, box in zip(found.marks.outlines, 2 * batch["boxes"][0], strict=True):
+        corners = np.concatenate(lines)
+        extent = [*corners.min(axis=0), *corners.max(axis=0)]
+        assert extent == pytest.approx(box.tolist(), abs=5)
+    found.draw(tmp_path / "drawn.png")
+    assert (tmp_path / "drawn.png").stat().st_size > 1000
 
 
 def test_masks_stay_lists_in_a_batch() -> None:

@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor, nn
 
+from viewfinder.assembly import build_task
+from viewfinder.config import compose_config
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.imagenet import ImageNetClassifier
 from viewfinder.models.localizer import Localizer
 from viewfinder.models.segmenter import smp_model
 from viewfinder.models.timm_models import timm_classifier, timm_features
+from viewfinder.stages.trained import load_task
+from viewfinder.training.model_folder import write_model
 
 NAME = "test_resnet"
 State = dict[str, Tensor]
@@ -252,3 +257,13 @@ def test_the_packages_weights_recognise_photos(
     shares = [share for _, share in found]
     assert shares == sorted(shares, reverse=True)
     assert 0 < sum(shares) <= 1
+
+
+def test_a_model_with_the_weights_of_another_network_is_refused(tmp_path: Path) -> None:
+    config = compose_config(["+experiment=detection"], Path(__file__).parents[1])
+    OmegaConf.resolve(config)
+    weights = build_task(config, ["a", "b", "c"]).state_dict()
+    description = {"classes": ["a", "b"], "run_id": None, "config": OmegaConf.to_container(config)}
+    write_model(tmp_path, weights, description)
+    with pytest.raises(ViewfinderError, match=r"cls_logits.* the shape \[3.* network's \[2"):
+        load_task(tmp_path)

@@ -124,13 +124,13 @@ def describe_instances(
             index,
             _mask_iou(found["masks"], true["masks"]),
             truth=Marks(
-                true["boxes"].numpy(), true["labels"].numpy(), outlines=_outlines(true["masks"])
+                true["boxes"].numpy(), true["labels"].numpy(), outlines=mask_outlines(true["masks"])
             ),
             predicted=Marks(
                 found["boxes"].numpy(),
                 found["labels"].numpy(),
                 found["scores"].numpy(),
-                outlines=_outlines(found["masks"]),
+                outlines=mask_outlines(found["masks"]),
             ),
         )
 
@@ -205,7 +205,7 @@ def _mask_iou(masks: Tensor, others: Tensor) -> Tensor:
     return common / union.clamp(min=1)
 
 
-def _outlines(masks: Tensor) -> list[list[NDArray[np.float32]]]:
+def mask_outlines(masks: Tensor) -> list[list[NDArray[np.float32]]]:
     """Return the closed lines around each mask, bool [N, H, W], through its border pixels."""
     lines = []
     for mask in masks.numpy().astype(np.uint8):

@@ -15,10 +15,11 @@ from viewfinder.data.loading.sample import Sample, decode_image
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.errors import ViewfinderError
-from viewfinder.evaluation.describe import SHOWN_SCORE
+from viewfinder.evaluation.describe import SHOWN_SCORE, mask_outlines
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.palette import class_colour
+from viewfinder.models.mask_rcnn import paste_masks
 from viewfinder.tasks import Predictions, VisionTask
 
 
@@ -136,7 +137,11 @@ def _marks(found: Predictions, size: tuple[int, ...], seen: tuple[int, int]) -> 
         return Marks(boxes.numpy(), label[None].numpy(), score[None].numpy())
     shown = found["scores"] >= SHOWN_SCORE
     labels, scores = found["labels"][shown], found["scores"][shown]
-    return Marks(boxes[shown].numpy(), labels.numpy(), scores.numpy())
+    outlines = None
+    if "masks" in found:
+        pasted = paste_masks(found["masks"][shown], boxes[shown], (height, width))
+        outlines = mask_outlines(pasted)
+    return Marks(boxes[shown].numpy(), labels.numpy(), scores.numpy(), outlines=outlines)
 
 
 def _line(share: float, name: str) -> str:

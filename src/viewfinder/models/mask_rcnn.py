@@ -90,7 +90,7 @@ class MaskRCNN(RegionDetector):
         """Return mask logits [R, C + 1, M, M] of regions [R, 5]."""
         pooled = self.mask_pool(outputs.levels, regions)
         logits: Tensor = self.mask_predictor(self.mask_head(pooled))
-        return logits
+        return logits.float()
 
 
 def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:

@@ -84,7 +84,10 @@ class ProposalNetwork(nn.Module):
         flat_logits, flat_deltas = concat_box_prediction_layers(logits, deltas)
         images = levels[0].shape[0]
         return ProposalOutputs(
-            flat_logits.reshape(images, -1), flat_deltas.reshape(images, -1, 4), anchors, sizes
+            flat_logits.float().reshape(images, -1),
+            flat_deltas.float().reshape(images, -1, 4),
+            anchors,
+            sizes,
         )
 
     def losses(self, outputs: ProposalOutputs, boxes: Sequence[Tensor]) -> dict[str, Tensor]:

@@ -198,4 +198,4 @@ class RegionDetector(nn.Module):
         heads = self.roi_heads
         pooled = heads.box_roi_pool(outputs.levels, regions)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
-        return logits, deltas
+        return logits.float(), deltas.float()

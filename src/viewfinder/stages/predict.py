@@ -70,7 +70,7 @@ def _predict(paths: Sequence[Path], experiment: str, top: int, output: Path | No
     if output is not None:
         _check_stems(paths)
     task, config = load_task(_model_folder(experiment, project_dir()))
-    height, width = config.image.size
+    height, width = config.image.get("test_size") or config.image.size
     transform = Transform(
         (height, width), config.image.interpolation, channels=config.image.channels
     )

@@ -10,6 +10,7 @@ from viewfinder.assembly import build_datamodule, build_task
 from viewfinder.config import training_config
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
+from viewfinder.models.state_dicts import check_fit
 from viewfinder.tasks.base import VisionTask
 from viewfinder.training.model_folder import read_description, read_weights
 
@@ -40,7 +41,7 @@ def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
         The task with its trained network, in evaluation mode, and the config of its training.
 
     Raises:
-        ViewfinderError: If there is no model.
+        ViewfinderError: If there is no model, or its weights are of another network.
     """
     description = read_description(folder)
     config = OmegaConf.create(description["config"])
@@ -49,7 +50,10 @@ def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
     if "weights" in untrained.model:
         untrained.model.weights = None  # the trained ones follow
     task = build_task(untrained, description["classes"])
-    task.load_state_dict(read_weights(folder))
+    weights = read_weights(folder)
+    network = f"the network {type(task.model).__name__} of its config"
+    check_fit(weights, task.state_dict(), source=f"The model {folder}", network=network)
+    task.load_state_dict(weights)
     task.eval()
     return task, config
 
