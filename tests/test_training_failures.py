@@ -120,10 +120,13 @@ def test_a_diverging_training_is_a_failed_run(
     assert not list(tmp_path.iterdir())
 
 
-def test_memory_that_runs_out_is_explained(data: VisionDataModule, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hungry_in_training", [True, False])
+def test_memory_that_runs_out_is_explained(
+    data: VisionDataModule, tmp_path: Path, hungry_in_training: bool
+) -> None:
     class Hungry(TinyNet):
         def forward(self, images: Tensor) -> Tensor:
-            if self.training:
+            if self.training == hungry_in_training:
                 torch.empty(2**50, dtype=torch.uint8)
             return super().forward(images)
 
