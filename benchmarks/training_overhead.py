@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from torch.utils.data import DataLoader
 
 from viewfinder import tracking
 from viewfinder.assembly import build_task
@@ -31,7 +33,7 @@ NETWORKS = {
     "28x28 CNN": ["image.size=[28,28]", "loader.batch_size=128"],
     "ResNet-18 at 224": [
         "model=timm_classifier",
-        "model.model_name=resnet18",
+        "model.name=resnet18",
         "image.size=[224,224]",
         "loader.batch_size=16",
     ],
@@ -66,14 +68,18 @@ class Batches(pl.LightningDataModule):
     def __init__(self, clock: Clock) -> None:
         super().__init__()
         self.clock = clock
+        self.batch_size = len(clock.batch["id"])
+        self.transform = SimpleNamespace(size=tuple(clock.batch["image"].shape[-2:]))
+        self.splits = {"train": None}
 
     def train_dataloader(self) -> Clock:
         """Return the clock."""
         return self.clock
 
-    def val_dataloader(self) -> Clock:
+    def val_dataloader(self) -> DataLoader[Any]:
         """Return one batch."""
-        return Clock(self.clock.batch, 1)
+        batches: Any = [self.clock.batch]
+        return DataLoader(batches, collate_fn=lambda items: items[0])
 
 
 def main() -> None:

@@ -68,6 +68,7 @@ def test_a_section_becomes_overrides() -> None:
         "seed": 7,
         "trainer": {"max_epochs": 8, "deterministic": True, "gradient_clip_val": None},
         "model_options": {"inner": {"name": "it's", "sizes": [1, 2.5]}},
+        "training": {"phases": [{"freeze": "all but the head", "optimizer": {"lr": 0.2}}]},
         "overrides": ["+trainer.fast_dev_run=true", "~augment.flip"],
     }
     assert section_overrides(section) == [
@@ -79,6 +80,7 @@ def test_a_section_becomes_overrides() -> None:
         "trainer.gradient_clip_val=null",
         r"model_options.inner.name='it\'s'",
         "model_options.inner.sizes=[1,2.5]",
+        "training.phases=[{freeze:'all but the head',optimizer:{lr:0.2}}]",
         "+trainer.fast_dev_run=true",
         "~augment.flip",
     ]

@@ -24,6 +24,7 @@ from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localizer
 from viewfinder.models.segmenter import smp_model
+from viewfinder.stages.train import train
 from viewfinder.tasks import Classification, Detection, Localization, VisionTask
 from viewfinder.training.fit import fit
 from viewfinder.training.rehearsal import rehearse
@@ -105,19 +106,27 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_best(
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
 
 
-def test_a_diverging_training_is_a_failed_run(project: Path, run: Run) -> None:
+def test_a_diverging_training_is_a_failed_run(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    for name in ("MLFLOW_TRACKING_URI", "VIEWFINDER_MLFLOW"):
+        monkeypatch.delenv(name, raising=False)
     words = ("name=diverging", "optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant")
-    done = run(*TRAIN, *words, status=1)
-    assert "The loss is not a finite number in epoch" in done.stderr
-    assert "Traceback" not in done.stderr
+    config = compose_config([*TRAIN[2:], *words], project)
+    with pytest.raises(ViewfinderError, match="The loss is not a finite number in epoch"):
+        train(config, title="diverging", model=tmp_path / "model", report=tmp_path / "report")
     assert "FAILED" in statuses(project)
-    assert not list((project / "outputs" / "diverging").rglob("model.json"))
+    assert not list(tmp_path.iterdir())
 
 
-def test_memory_that_runs_out_is_explained(data: VisionDataModule, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hungry_in_training", [True, False])
+def test_memory_that_runs_out_is_explained(
+    data: VisionDataModule, tmp_path: Path, hungry_in_training: bool
+) -> None:
     class Hungry(TinyNet):
         def forward(self, images: Tensor) -> Tensor:
-            if self.training:
+            if self.training == hungry_in_training:
                 torch.empty(2**50, dtype=torch.uint8)
             return super().forward(images)
 

@@ -57,7 +57,7 @@ def describe_multilabel(
             image=_pixels(batch["image"][index]),
             truth=Marks(),
             predicted=Marks(),
-            caption=f"{_listed(present, classes)} → {_listed(told, classes)}",
+            caption=_decided(present, told, classes),
             quality=float(of_truth.mean()) - wrong,
             right=not wrong,
         )
@@ -193,8 +193,17 @@ def _matched_overlaps(overlaps: Tensor, truth: Marks, predicted: Marks) -> list[
     return matched
 
 
+def _decided(present: Tensor, told: Tensor, classes: Sequence[str]) -> str:
+    """Name the classes present if all of them were told, else those that were missed or wrong."""
+    missed, wrong = _listed(present & ~told, classes), _listed(told & ~present, classes)
+    if missed or wrong:
+        parts = (("missed", missed), ("wrong", wrong))
+        return " · ".join(f"{kind} {names}" for kind, names in parts if names)
+    return _listed(present, classes) or "nothing"
+
+
 def _listed(present: Tensor, classes: Sequence[str]) -> str:
-    return ", ".join(classes[int(label)] for label in present.nonzero()) or "nothing"
+    return ", ".join(classes[int(label)] for label in present.nonzero())
 
 
 def _mask_iou(masks: Tensor, others: Tensor) -> Tensor:

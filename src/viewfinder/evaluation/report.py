@@ -96,7 +96,7 @@ def _(task: Classification, total: int) -> list[Observer]:
 
 @observers_for.register
 def _(task: MultilabelClassification, total: int) -> list[Observer]:
-    key = "true classes → predicted classes"
+    key = "the classes that are there; where it failed, those that were missed or wrong"
     gallery = Gallery(describe.describe_multilabel, task.classes, total=total, count=16, key=key)
     return [gallery, PresentClasses(task.classes, task.thresholds.tolist())]
 

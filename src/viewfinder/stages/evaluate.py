@@ -28,7 +28,7 @@ def main(name: str) -> None:
         tags=tracking.lineage_tags(config=model.settings),
     ) as run:
         test = model.data.splits["test"]
-        run.log_params(model.settings)
+        run.log_params({**model.settings, "predict": {"flip": settings.flip}})
         run.log_input(
             model.config.dataset.name, test.path.relative_to(project), test.digest(), "testing"
         )

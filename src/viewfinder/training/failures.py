@@ -69,6 +69,11 @@ class FiniteLoss(Callback):
         )
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Return whether memory of the CPU or a GPU has run out."""
+    return isinstance(error, torch.OutOfMemoryError) or _CPU_MEMORY in str(error)
+
+
 @contextmanager
 def memory_errors(batch_size: int, size: tuple[int, int]) -> Iterator[None]:
     """Turn running out of memory inside the block into a ``ViewfinderError`` with the mends.
@@ -80,9 +85,9 @@ def memory_errors(batch_size: int, size: tuple[int, int]) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        on_gpu = isinstance(error, torch.OutOfMemoryError)
-        if not on_gpu and _CPU_MEMORY not in str(error):
+        if not out_of_memory(error):
             raise
+        on_gpu = isinstance(error, torch.OutOfMemoryError)
         half = max(batch_size // 2, 1)
         smaller = [max(side // 64 * 32, 32) for side in size]
         reason = str(error).strip().splitlines()[0]

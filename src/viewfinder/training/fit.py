@@ -88,6 +88,8 @@ def fit(
     _prepare(task, data, options)
     with memory_errors(data.batch_size, data.transform.size):
         chosen = tune(task, data, make_trainer, options, state)
+    if options.compile:
+        task.model.compile()  # after the tuning, which would compile anew for each batch size
     best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
     last = ModelCheckpoint(state, "last", monitor=None, enable_version_counter=False)
     history = History()
@@ -121,8 +123,6 @@ def _prepare(task: VisionTask, data: VisionDataModule, options: TrainingOptions)
     task.learn_from(data.splits["train"])
     with memory_errors(data.batch_size, data.transform.size):
         rehearse(task, data.val_dataloader())
-    if options.compile:
-        task.model.compile()
 
 
 def _callbacks(task: VisionTask, options: TrainingOptions, best: ModelCheckpoint) -> list[Callback]:

@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.base import VisionTask
+from viewfinder.training.failures import out_of_memory
 
 _IMAGES = 2
 _MISFITS = (
@@ -42,6 +43,8 @@ def rehearse(task: VisionTask, loader: DataLoader[Batch]) -> None:
             height, width = images.shape[-2:]
             task.new_metrics().update(task.decode(outputs, (height, width)), batch)
     except _MISFITS as error:
+        if out_of_memory(error):
+            raise
         raise ViewfinderError(_message(task, images, outputs, error)) from error
     finally:
         task.train()
