@@ -19,6 +19,7 @@ from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.training.averaging import MovingAverage
 from viewfinder.training.callbacks import History, RandomState
+from viewfinder.training.checkpoints import WholeCheckpoints
 from viewfinder.training.failures import FiniteLoss, memory_errors
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
@@ -104,6 +105,7 @@ def fit(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
     if resume_from is not None and trainer.is_global_zero:
         print(f"Resuming from {resume_from}", file=sys.stderr)
     try:

@@ -12,7 +12,9 @@ from filelock import FileLock, Timeout
 
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.training.checkpoints import set_aside_unreadable
 
+LAST = "last.ckpt"
 _RUN = "run_id"
 
 
@@ -30,7 +32,7 @@ class ResumeState:
     @property
     def last_checkpoint(self) -> Path | None:
         """The checkpoint to go on from, if the training was cut off after its first epoch."""
-        path = self.folder / "last.ckpt"
+        path = self.folder / LAST
         return path if path.is_file() else None
 
     @property
@@ -64,6 +66,8 @@ def fingerprint(config: Mapping[str, Any], data: Mapping[Split, str], code: Path
 def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState]:
     """Hold the state of a training; it is removed once the training has succeeded.
 
+    A last checkpoint that can't be read is set aside.
+
     Args:
         parent: Folder of all states.
         name: The experiment.
@@ -83,6 +87,7 @@ def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState
             f"(it holds {folder}.lock). Wait until it ends, or stop it."
         ) from None
     try:
+        set_aside_unreadable(folder / LAST)
         yield ResumeState(folder)
         shutil.rmtree(folder)
     finally:
