@@ -95,3 +95,19 @@ def test_checkpoints_do_not_travel_through_the_temporary_folder(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     folder = cut_off(data, tmp_path, trainer(2), epoch=2)
     assert {path.name for path in folder.iterdir()} == {"best.ckpt", "last.ckpt"}
+
+
+@pytest.mark.parametrize("every", [1, 2])
+@pytest.mark.parametrize("epoch", [4, 5])
+def test_a_training_ends_the_same_however_often_it_is_validated(
+    data: VisionDataModule, tmp_path: Path, every: int, epoch: int
+) -> None:
+    make = trainer(6, check_val_every_n_epoch=every)
+    whole = finish(data, tmp_path / "whole", make)
+    cut_off(data, tmp_path / "cut", make, epoch)
+    resumed = finish(data, tmp_path / "cut", make)
+    assert resumed.history == whole.history
+    assert (resumed.best_epoch, resumed.score) == (whole.best_epoch, whole.score)
+    assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
+    validated = [row["epoch"] for row in whole.history if "val/accuracy" in row]
+    assert validated == list(range(every - 1, 6, every))

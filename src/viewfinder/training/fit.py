@@ -90,7 +90,14 @@ def fit(
     with memory_errors(data.batch_size, data.transform.size):
         chosen = tune(task, data, make_trainer, options, state)
     best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
-    last = ModelCheckpoint(state, "last", monitor=None, enable_version_counter=False)
+    # Each epoch's, whether it was validated or not, and after the history's row.
+    last = ModelCheckpoint(
+        state,
+        "last",
+        monitor=None,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
     history = History()
     callbacks = [history, RandomState(), *_callbacks(task, options, best), best, last]
     phases = Phases(options.phases, task) if options.phases else None
