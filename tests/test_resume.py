@@ -1,5 +1,6 @@
 """A training that was cut off goes on, or starts anew, and ends as if nothing had happened."""
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -8,14 +9,22 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+import yaml
+from omegaconf import OmegaConf
 from patches import make_task, patches, trainer, write_patches
 from pytorch_lightning.callbacks import Callback
 
+from viewfinder.assembly import build_task
+from viewfinder.config import TRAINING_KEYS, compose_config
 from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.errors import ViewfinderError
+from viewfinder.stages.trained import open_trained
 from viewfinder.tasks import Classification
 from viewfinder.training.fit import FitResult, fit
-from viewfinder.training.resume import ResumeState, resume_state
+from viewfinder.training.model_folder import write_model
+from viewfinder.training.resume import TRAINING_CODE, ResumeState, fingerprint, resume_state
 
+ROOT = Path(__file__).parents[1]
 MakeTrainer = Callable[..., pl.Trainer]
 
 
@@ -111,3 +120,59 @@ def test_a_training_ends_the_same_however_often_it_is_validated(
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     validated = [row["epoch"] for row in whole.history if "val/accuracy" in row]
     assert validated == list(range(every - 1, 6, every))
+
+
+def test_a_fingerprint_and_dvc_know_what_a_training_depends_on() -> None:
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["train"]["do"]
+    ours = "src/viewfinder/"
+    code = {name.removeprefix(ours) for name in stage["deps"] if name.startswith(ours)}
+    assert set(TRAINING_CODE) == code
+    assert all((ROOT / ours / name).exists() for name in TRAINING_CODE)
+    (keys,) = stage["params"][0].values()
+    assert list(TRAINING_KEYS) == keys
+
+
+@pytest.mark.parametrize("name", TRAINING_CODE)
+def test_other_code_is_another_training(tmp_path: Path, name: str) -> None:
+    code = tmp_path / "viewfinder"
+    shutil.copytree(ROOT / "src" / "viewfinder", code)
+    before = fingerprint({}, {}, code)
+    changed = next((code / name).rglob("*.py"), code / name)
+    changed.write_text(f"{changed.read_text()}# A remark.\n")
+    assert fingerprint({}, {}, code) != before
+    (code / "stages" / "evaluate.py").write_text("")
+    after = fingerprint({}, {}, code)
+    (code / "stages" / "export.py").write_text("")
+    assert fingerprint({}, {}, code) == after
+
+
+def test_other_weights_to_start_from_are_another_training(tmp_path: Path) -> None:
+    code, weights = ROOT / "src" / "viewfinder", tmp_path / "weights.pt"
+    found = []
+    for content in (None, b"first", b"second"):
+        if content is not None:
+            weights.write_bytes(content)
+        found.append(fingerprint({}, {}, code, [weights]))
+    assert len(set(found)) == 3
+
+
+def test_a_trained_model_needs_its_first_weights_no_more(tmp_path: Path) -> None:
+    project = write_patches(tmp_path, "label")
+    weights = tmp_path / "weights.pt"
+    overrides = ["dataset=digits", "image.size=[16,16]", "model=timm_classifier"]
+    config = compose_config(overrides, ROOT)
+    classes = patches(project, Classification).classes
+    torch.save(build_task(config, classes).model.state_dict(), weights)
+    config = compose_config([*overrides, f"model.weights={weights}"], ROOT)
+    task = build_task(config, classes)
+    weights.unlink()
+    folder = tmp_path / "models" / "mine"
+    folder.mkdir(parents=True)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    plain["dataset"] = {"name": "patches"}
+    write_model(folder, task.state_dict(), {"classes": classes, "run_id": None, "config": plain})
+    opened = open_trained(folder, project)
+    for name, value in task.state_dict().items():
+        assert torch.equal(value, opened.task.state_dict()[name])
+    assert opened.settings["model"]["weights"] == str(weights)

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.models.timm_weights import HUB, PACKAGE
 from viewfinder.tasks.base import VisionTask
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase, check_phase
@@ -69,6 +70,14 @@ def load_augmentations(option: str, project: Path) -> dict[str, Any]:
         )
     built: dict[str, Any] = _instantiate(OmegaConf.load(path), "augment")
     return built
+
+
+def weights_file(config: DictConfig) -> Path | None:
+    """Return the file whose weights the network starts from, or None if there is none."""
+    weights = config.model.get("weights")
+    if weights in (None, HUB, PACKAGE):
+        return None
+    return Path(str(weights)).expanduser()
 
 
 def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:

@@ -105,7 +105,7 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
     settings = training_config(config)
     digests = {split: file.digest() for split, file in data.splits.items()}
     with (
-        resume_state(_states(), config.name, _identity(settings, digests)) as state,
+        resume_state(_states(), config.name, _identity(config, digests)) as state,
         tracking.open_run(
             task=task_class(config).name,
             name=title,
@@ -148,7 +148,7 @@ def _help(config: DictConfig) -> float:
 
     data = _open_data(config)
     digests = {split: file.digest() for split, file in data.splits.items()}
-    identity = _identity(training_config(config), digests)
+    identity = _identity(config, digests)
     state = ResumeState(_states() / f"{config.name}-{identity}")
     result = fit(
         build_task(config, data.classes),
@@ -183,10 +183,17 @@ def _states() -> Path:
     return root() / ".cache" / "viewfinder"
 
 
-def _identity(settings: dict[str, Any], digests: dict[Split, str]) -> str:
+def _identity(config: DictConfig, digests: dict[Split, str]) -> str:
+    from viewfinder.assembly import weights_file
     from viewfinder.training.resume import fingerprint
 
-    return fingerprint(settings, digests, Path(viewfinder.__file__).parent)
+    weights = weights_file(config)
+    return fingerprint(
+        training_config(config),
+        digests,
+        Path(viewfinder.__file__).parent,
+        [weights] if weights else [],
+    )
 
 
 def _log_inputs(

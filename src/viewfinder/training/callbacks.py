@@ -14,8 +14,8 @@ from viewfinder.training.phases import Phases
 class History(Callback):
     """Keeps the metrics of every epoch, across interruptions.
 
-    An epoch that was not validated has no ``val/`` metrics: those of an earlier one, which Lightning
-    still shows, are left out.
+    An epoch that was not validated has no ``val/`` metrics: those of an earlier one, which
+    Lightning still shows, are left out.
 
     Attributes:
         rows: One mapping an epoch: its number, the phase's, the metrics and the learning rate.

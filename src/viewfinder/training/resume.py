@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,16 @@ from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 from viewfinder.training.checkpoints import set_aside_unreadable
 
+# What the stage `train` of dvc.yaml depends on, below src/viewfinder/.
+TRAINING_CODE = (
+    "assembly.py",
+    "data/loading",
+    "data/schema.py",
+    "models",
+    "stages/train.py",
+    "tasks",
+    "training",
+)
 LAST = "last.ckpt"
 _RUN = "run_id"
 
@@ -47,18 +57,29 @@ class ResumeState:
             (self.folder / _RUN).write_text(run_id)
 
 
-def fingerprint(config: Mapping[str, Any], data: Mapping[Split, str], code: Path) -> str:
+def fingerprint(
+    config: Mapping[str, Any],
+    data: Mapping[Split, str],
+    code: Path,
+    files: Sequence[Path] = (),
+) -> str:
     """Identify a training: the same fingerprint means the same result.
 
     Args:
         config: All settings that the training depends on.
         data: Checksum of each split file.
-        code: The package folder; the code of models, tasks, training and loading counts.
+        code: The package folder, of which ``TRAINING_CODE`` counts.
+        files: Other files that the training starts from; one that is missing counts as such.
     """
     digest = hashlib.sha256(json.dumps([config, data], sort_keys=True, default=str).encode())
-    for folder in ("models", "tasks", "training", "data/loading"):
-        for path in sorted((code / folder).rglob("*.py")):
+    for name in TRAINING_CODE:
+        part = code / name
+        for path in sorted(part.rglob("*.py")) if part.is_dir() else [part]:
             digest.update(path.read_bytes())
+    for path in files:
+        if path.is_file():
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:16]
 
 
