@@ -176,3 +176,26 @@ def test_a_trained_model_needs_its_first_weights_no_more(tmp_path: Path) -> None
     for name, value in task.state_dict().items():
         assert torch.equal(value, opened.task.state_dict()[name])
     assert opened.settings["model"]["weights"] == str(weights)
+
+
+def test_a_training_that_never_began_leaves_no_state(tmp_path: Path) -> None:
+    with pytest.raises(ViewfinderError), resume_state(tmp_path, "small", "a" * 16) as state:
+        state.remember_run("some run")
+        raise ViewfinderError("refused")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_success_removes_the_states_of_the_same_experiment(
+    data: VisionDataModule, tmp_path: Path
+) -> None:
+    cut_off(data, tmp_path, trainer(2), epoch=2)
+    kept = ["other-" + "b" * 16, "small-one-" + "c" * 16]
+    for name in kept:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "last.ckpt").touch()
+    with resume_state(tmp_path, "small", "d" * 16) as busy:
+        (busy.folder / "last.ckpt").touch()
+        with resume_state(tmp_path, "small", "e" * 16):
+            pass
+        folders = sorted(path.name for path in tmp_path.iterdir() if path.is_dir())
+        assert folders == [kept[0], "small-" + "d" * 16, kept[1]]

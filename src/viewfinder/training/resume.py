@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ TRAINING_CODE = (
 )
 LAST = "last.ckpt"
 _RUN = "run_id"
+_DIGITS = 16
 
 
 class ResumeState:
@@ -80,14 +82,16 @@ def fingerprint(
         if path.is_file():
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:_DIGITS]
 
 
 @contextmanager
 def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState]:
-    """Hold the state of a training; it is removed once the training has succeeded.
+    """Hold the state of a training that may be cut off.
 
-    A last checkpoint that can't be read is set aside.
+    It is removed once the training has succeeded, with the states that earlier versions of the
+    experiment left, and where the training ended before its first checkpoint. A last checkpoint
+    that can't be read is set aside.
 
     Args:
         parent: Folder of all states.
@@ -99,17 +103,41 @@ def resume_state(parent: Path, name: str, identity: str) -> Iterator[ResumeState
     """
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / f"{name}-{identity}"
-    lock = FileLock(parent / f"{folder.name}.lock")
+    lock = FileLock(_lock_file(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise ViewfinderError(
             f"Another process is training {name!r} with this very configuration "
-            f"(it holds {folder}.lock). Wait until it ends, or stop it."
+            f"(it holds {_lock_file(folder)}). Wait until it ends, or stop it."
         ) from None
+    done = False
     try:
         set_aside_unreadable(folder / LAST)
         yield ResumeState(folder)
-        shutil.rmtree(folder)
+        done = True
+        _remove_others(folder, name)
     finally:
+        if done or not list(folder.glob("*.ckpt")):
+            _remove(folder)
         lock.release()
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def _remove(folder: Path) -> None:
+    """Remove a state whose lock is held, and the lock last: after it, others may begin."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    _lock_file(folder).unlink(missing_ok=True)
+
+
+def _remove_others(own: Path, name: str) -> None:
+    """Remove an experiment's other states that nobody is using."""
+    states = {path.with_name(path.name.removesuffix(".lock")) for path in own.parent.iterdir()}
+    for folder in states - {own}:
+        if re.fullmatch(f"{re.escape(name)}-[0-9a-f]{{{_DIGITS}}}", folder.name):
+            with suppress(Timeout), FileLock(_lock_file(folder), timeout=0):
+                _remove(folder)
