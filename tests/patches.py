@@ -17,7 +17,7 @@ from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split, SplitInfo, split_path, split_schema
 from viewfinder.tasks.base import VisionTask
 
-Annotation = Literal["label", "labels", "objects"]
+Annotation = Literal["label", "labels", "objects", "mask"]
 
 SIDE = 16
 CLASSES = ["north-west", "north-east", "south-west", "south-east"]
@@ -34,13 +34,19 @@ def _draw(present: list[int], generator: np.random.Generator) -> NDArray[np.uint
     return pixels
 
 
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def _row(
     index: int, present: list[int], annotation: Annotation, generator: np.random.Generator
 ) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    Image.fromarray(_draw(present, generator)).save(buffer, "PNG")
+    content = _png(_draw(present, generator))
     name = f"{index:03d}.png"
     half = SIDE / 2
+    quadrants = np.kron(np.arange(4, dtype=np.uint8).reshape(2, 2), np.ones((SIDE // 2,) * 2))
     boxes = [(label % 2 * half, label // 2 * half) for label in present]
     values: dict[Annotation, Any] = {
         "label": present[0] if present else 0,
@@ -49,10 +55,11 @@ def _row(
             {"bbox": [x, y, x + half, y + half], "category": label, "rle": None, "crowd": False}
             for label, (x, y) in zip(present, boxes, strict=True)
         ],
+        "mask": {"bytes": _png(quadrants.astype(np.uint8)), "path": name},
     }
     return {
         "id": name,
-        "image": {"bytes": buffer.getvalue(), "path": name},
+        "image": {"bytes": content, "path": name},
         "width": SIDE,
         "height": SIDE,
         "group": None,

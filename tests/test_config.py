@@ -349,3 +349,15 @@ def test_every_trainer_option_builds(name: str, tmp_path: Path) -> None:
     )
     assert trainer.max_epochs == config.trainer.max_epochs
     torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("overrides", [None, "a=b", {"a": "b"}, [3]])
+def test_overrides_must_be_a_list_of_words(tmp_path: Path, overrides: Any) -> None:
+    message = refusal(tmp_path, overrides=overrides)
+    assert f"`overrides` in params.yaml is {overrides!r}" in message
+    assert "list" in message
+
+
+@pytest.mark.parametrize("section", ["image", "loader", "optimizer", "trainer", "export"])
+def test_a_section_that_was_emptied_is_named(tmp_path: Path, section: str) -> None:
+    assert f"{section} is None" in refusal(tmp_path, overrides=[f"{section}=null"])

@@ -39,6 +39,10 @@ BATCH = 5
 NAMES = list(CLASSES)
 NORMALISATION: dict[str, Any] = {"mean": [0.5] * 3, "std": [0.25] * 3}
 TASKS = ("classification", "localization", "detection", "segmentation")
+LOSSES: dict[type[VisionTask], dict[str, float]] = {
+    Localization: {"cross_entropy": 1.0, "l1": 1.0},
+    SemanticSegmentation: {"cross_entropy": 1.0},
+}
 
 Item = dict[str, Any]
 
@@ -129,7 +133,8 @@ def exam(task: type[VisionTask], classes: list[str], answers: list[Any], items: 
         batch_size=BATCH,
         collate_fn=collate,
     )
-    return Exam(task(Answers(answers), classes, **NORMALISATION), loader, items)
+    given = {"losses": LOSSES[task]} if task in LOSSES else {}
+    return Exam(task(Answers(answers), classes, **NORMALISATION, **given), loader, items)
 
 
 def classification(shift: int = 0) -> Exam:
@@ -358,6 +363,44 @@ def test_per_class_of_segmentation(tmp_path: Path) -> None:
     assert int(rows[0]["count"]) == int((masks == 0).sum())
     assert float(rows[0]["iou"]) == pytest.approx(share, abs=1e-5)
     assert {float(row["iou"]) for row in rows[1:]} == {0.0}
+
+
+def test_a_class_that_is_nowhere_counts_nowhere(tmp_path: Path) -> None:
+    """Of background, disk, ring and cross, the ring is neither drawn nor guessed."""
+    mask = torch.zeros(3, 6, 6, dtype=torch.int64)
+    mask[:, :3, :3], mask[:, 3:, 3:] = 1, 3
+    items = [
+        {"id": str(index), "image": torch.zeros(3, 6, 6, dtype=torch.uint8), "mask": mask[index]}
+        for index in range(3)
+    ]
+    classes = ["background", "disk", "ring", "cross"]
+    answers = [9.0 * nn.functional.one_hot(mask, 4).float().movedim(-1, 1)]
+    made = exam(SemanticSegmentation, classes, answers, items)
+    assert tables(made, tmp_path) == {"mean_iou": 1.0, "pixel_accuracy": 1.0}
+    rows = {row["class"]: row for row in table(tmp_path / "tables" / "per_class.csv")}
+    assert list(rows["ring"].values()) == ["ring", "0", "", "", "", ""]
+    assert [rows[name]["iou"] for name in ("background", "disk", "cross")] == ["1.0"] * 3
+
+
+def test_a_class_that_is_only_guessed_counts_as_wrong(tmp_path: Path) -> None:
+    mask = torch.zeros(1, 4, 4, dtype=torch.int64)
+    mask[:, :2] = 1
+    guess = mask.clone()
+    guess[:, 0, 0] = 2
+    items = [
+        {"id": "a", "image": torch.zeros(3, 4, 4, dtype=torch.uint8), "mask": mask[0]},
+    ]
+    answers = [9.0 * nn.functional.one_hot(guess, 3).float().movedim(-1, 1)]
+    made = exam(SemanticSegmentation, ["background", "disk", "ring"], answers, items)
+    assert tables(made, tmp_path)["mean_iou"] == pytest.approx(7 / 8 / 2)
+    assert table(tmp_path / "tables" / "per_class.csv")[2]["iou"] == "0.0"
+
+
+def test_an_image_with_nothing_in_it_and_nothing_found_is_right() -> None:
+    metrics = segmentation().task.new_metrics()
+    mask = torch.zeros(1, 4, 4, dtype=torch.int64)
+    metrics.update({"probabilities": logits(mask)}, {"mask": mask})
+    assert metrics.compute() == {"mean_iou": 1.0, "pixel_accuracy": 1.0}
 
 
 def test_ignored_pixels_count_nowhere(tmp_path: Path) -> None:

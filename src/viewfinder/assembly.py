@@ -1,24 +1,44 @@
 """The parts of an experiment, built from its resolved config."""
 
-from collections.abc import Sequence
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import get_class, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.models.timm_weights import HUB, PACKAGE
 from viewfinder.tasks.base import VisionTask
+from viewfinder.tasks.schedule import Schedule
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase, check_phase
 
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+    from torch.optim import Optimizer
+
 
 def task_class(config: DictConfig) -> type[VisionTask]:
-    """Return the class of the experiment's task."""
-    found: type[VisionTask] = get_class(config.task._target_)
+    """Return the class of the experiment's task.
+
+    Raises:
+        ViewfinderError: If there is none of this name, or it is no task.
+    """
+    path = str(config.task._target_)
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (AttributeError, ImportError, ValueError) as error:
+        raise ViewfinderError(_cannot_build("task", config.task, error)) from error
+    if not isinstance(found, type) or not issubclass(found, VisionTask):
+        reason = "it is no class of viewfinder.tasks.VisionTask"
+        raise ViewfinderError(_cannot_build("task", config.task, reason))
     return found
 
 
@@ -71,6 +91,14 @@ def load_augmentations(option: str, project: Path) -> dict[str, Any]:
     return built
 
 
+def weights_file(config: DictConfig) -> Path | None:
+    """Return the file whose weights the network starts from, or None if there is none."""
+    weights = config.model.get("weights")
+    if weights in (None, HUB, PACKAGE):
+        return None
+    return Path(str(weights)).expanduser()
+
+
 def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
     """Build the experiment's network and its task.
 
@@ -88,8 +116,8 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
             classes,
             mean=list(config.image.mean),
             std=list(config.image.std),
-            optimizer=_instantiate(config.optimizer, "optimizer"),
-            schedule=_instantiate(config.scheduler, "scheduler"),
+            optimizer=_optimizer(config.optimizer),
+            schedule=_schedule(config.scheduler),
             **given,
         )
     except TypeError as error:
@@ -118,8 +146,8 @@ def _phase(config: DictConfig, number: int, given: DictConfig) -> Phase:
     check_phase(number, given)
     freeze = given.get("freeze") or ()
     return Phase(
-        optimizer=_instantiate(_changed(config.optimizer, given, "optimizer"), "optimizer"),
-        schedule=_instantiate(_changed(config.scheduler, given, "scheduler"), "scheduler"),
+        optimizer=_optimizer(_changed(config.optimizer, given, "optimizer")),
+        schedule=_schedule(_changed(config.scheduler, given, "scheduler")),
         freeze=freeze if isinstance(freeze, str) else list(freeze),
         epochs=given.get("epochs"),
     )
@@ -135,6 +163,43 @@ def _changed(base: Any, given: DictConfig, key: str) -> Any:
     return OmegaConf.merge(base, own)
 
 
+def build_trainer(config: DictConfig) -> "Callable[..., Trainer]":
+    """Return what makes the experiment's trainer from callbacks, logger and the rest.
+
+    It raises ``ViewfinderError`` for options that Lightning refuses.
+    """
+    made = _instantiate(config.trainer, "trainer", _partial_=True)
+    return _refusing(made, "trainer", config.trainer)
+
+
+def _optimizer(node: Any) -> "Callable[..., Optimizer]":
+    return _refusing(_instantiate(node, "optimizer"), "optimizer", node)
+
+
+def _schedule(node: Any) -> Schedule | None:
+    if node is None:
+        return None
+    made = _instantiate(node, "scheduler")
+    if not isinstance(made, Schedule):
+        reason = f"it is no {Schedule.__module__}.Schedule"
+        raise ViewfinderError(_cannot_build("scheduler", node, reason))
+    return replace(made, factory=_refusing(made.factory, "scheduler", node))
+
+
+def _refusing(make: Any, group: str, node: Any) -> Callable[..., Any]:
+    """Return a function that makes a part later on, and then says what is wrong as now."""
+    if not callable(make):
+        raise ViewfinderError(_cannot_build(group, node, "`_partial_: true` is missing"))
+
+    def made(*arguments: Any, **options: Any) -> Any:
+        try:
+            return make(*arguments, **options)
+        except Exception as error:  # of whatever class the user chose
+            raise ViewfinderError(_cannot_build(group, node, error)) from error
+
+    return made
+
+
 def _instantiate(node: Any, group: str, **options: Any) -> Any:
     """Build one group of the config; a wrong option is the user's mistake, not a bug."""
     if node is None:
@@ -147,8 +212,9 @@ def _instantiate(node: Any, group: str, **options: Any) -> Any:
         raise ViewfinderError(_cannot_build(group, node, error.__cause__ or error)) from error
 
 
-def _cannot_build(group: str, node: Any, reason: BaseException) -> str:
+def _cannot_build(group: str, node: Any, reason: BaseException | str) -> str:
+    target = node.get("_target_", "no _target_") if isinstance(node, DictConfig) else node
     return (
-        f"The config group {group!r} ({node.get('_target_', 'no _target_')}) can't be built: "
-        f"{reason}. Correct its options in conf/{group}/ or in the overrides."
+        f"The config group {group!r} ({target}) can't be built: {str(reason).strip().rstrip('.')}. "
+        f"Correct its options in conf/{group}/ or in the overrides."
     )

@@ -17,6 +17,11 @@ CONFIG_NAME = "config"
 CHANNELS = (1, 3)
 _NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 INTERPOLATIONS = ("linear", "cubic", "area")
+LARGEST_SEED = 2**32 - 1
+# Sections that every config has; the options of those in BUILT go to the class or function that
+# `_target_` names.
+BUILT = ("task", "model", "optimizer", "trainer")
+SECTIONS = (*BUILT, "dataset", "image", "loader", "training", "predict", "export")
 TRAINING_KEYS = (
     "name",
     "seed",
@@ -121,13 +126,22 @@ def section_overrides(section: Mapping[str, Any]) -> list[str]:
     overrides: list[str] = []
     for key, value in section.items():
         if key == "overrides":
-            overrides += [str(item) for item in value]
+            overrides += _listed(value)
         elif key == "experiment":
             overrides.append(f"+experiment={value}")
         elif isinstance(value, Mapping):
             overrides += [f"{path}={_quote(leaf)}" for path, leaf in _leaves(value, key)]
         else:
             overrides.append(f"{key}={value if isinstance(value, str) else _quote(value)}")
+    return overrides
+
+
+def _listed(overrides: Any) -> list[str]:
+    if not isinstance(overrides, list) or not all(isinstance(item, str) for item in overrides):
+        raise ViewfinderError(
+            f"`overrides` in params.yaml is {overrides!r}; expected a list of Hydra overrides, "
+            "such as [optimizer.lr=1e-3, augment=none]."
+        )
     return overrides
 
 
@@ -213,15 +227,18 @@ def check(config: DictConfig, project: Path) -> None:
     missing = OmegaConf.missing_keys(config)
     if missing:
         raise ViewfinderError(f"The config has no value for {', '.join(sorted(missing))}.")
-    for key, smallest in (
-        ("seed", 0),
-        ("loader.batch_size", 1),
-        ("loader.num_workers", 0),
-        ("trainer.max_epochs", 1),
+    _check_sections(config)
+    for key, smallest, largest in (
+        ("seed", 0, LARGEST_SEED),
+        ("loader.batch_size", 1, None),
+        ("loader.num_workers", 0, None),
+        ("trainer.max_epochs", 1, None),
     ):
         value = OmegaConf.select(config, key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-            raise ViewfinderError(f"{key} is {value!r}; expected an integer of {smallest} or more.")
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < smallest or (largest is not None and value > largest):
+            span = f"of {smallest} or more" if largest is None else f"from {smallest} to {largest}"
+            raise ViewfinderError(f"{key} is {value!r}; expected an integer {span}.")
     if config.image.interpolation not in INTERPOLATIONS:
         raise ViewfinderError(
             f"image.interpolation is {config.image.interpolation!r}; "
@@ -246,6 +263,17 @@ def _check_size(key: str, size: object) -> None:
         or not all(isinstance(side, int) and side > 0 for side in size)
     ):
         raise ViewfinderError(f"image.{key} is {size}; expected [height, width] in pixels.")
+
+
+def _check_sections(config: DictConfig) -> None:
+    for key in SECTIONS:
+        section = config.get(key)
+        if not isinstance(section, DictConfig):
+            raise ViewfinderError(
+                f"{key} is {section!r}; expected a mapping of options, as in conf/."
+            )
+        if key in BUILT and not isinstance(section.get("_target_"), str):
+            raise ViewfinderError(f"{key} has no `_target_`, which names what is built from it.")
 
 
 def _check_channels(image: DictConfig) -> None:

@@ -1,4 +1,4 @@
-"""Figures of each class."""
+"""Figures of each class; a class that neither truth nor prediction shows has none ("")."""
 
 from collections.abc import Sequence
 
@@ -24,13 +24,16 @@ def precision_recall_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> 
         actual, predicted, labels=labels, sample_weight=counts, zero_division=0
     )
     columns = zip(classes, matrix.sum(axis=1), precision, recall, f1, strict=True)
-    return [[name, int(count), *rounded(figures)] for name, count, *figures in columns]
+    rows: list[Row] = [[name, int(count), *rounded(figures)] for name, count, *figures in columns]
+    for label in np.flatnonzero(_absent(matrix)):
+        rows[label][2:] = [""] * len(PRECISION_RECALL)
+    return rows
 
 
-def iou_column(matrix: NDArray[np.int64]) -> list[float]:
+def iou_column(matrix: NDArray[np.int64]) -> list[float | str]:
     """Return the intersection over union of each class of a confusion matrix, int64 [C, C]."""
     actual, predicted, counts, labels = _weighted_pairs(matrix)
-    return rounded(
+    figures = rounded(
         jaccard_score(
             actual,
             predicted,
@@ -40,11 +43,17 @@ def iou_column(matrix: NDArray[np.int64]) -> list[float]:
             zero_division=0,
         )
     )
+    return ["" if none else iou for none, iou in zip(_absent(matrix), figures, strict=True)]
 
 
 def rounded(figures: Sequence[float] | NDArray[np.float64]) -> list[float]:
     """Round figures for a table."""
     return [round(float(figure), _DECIMALS) for figure in figures]
+
+
+def _absent(matrix: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which classes of a confusion matrix neither truth nor prediction shows, bool [C]."""
+    return np.asarray(matrix.sum(axis=0) + matrix.sum(axis=1) == 0)
 
 
 def _weighted_pairs(

@@ -9,7 +9,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,6 @@ from viewfinder.outputs import new_file, new_folder
 from viewfinder.workspace import project_dir, root
 
 if TYPE_CHECKING:
-    from pytorch_lightning import Trainer
-
     from viewfinder.data.loading.datamodule import VisionDataModule
     from viewfinder.data.schema import Split
     from viewfinder.tasks.base import VisionTask
@@ -96,35 +95,36 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
         The best value of the task's monitored metric on the validation split.
     """
     from viewfinder import tracking
-    from viewfinder.assembly import build_task, build_training_options, task_class
-    from viewfinder.training.fit import fit
+    from viewfinder.assembly import build_task, build_trainer, build_training_options
+    from viewfinder.training.fit import prepare
     from viewfinder.training.resume import resume_state
 
     data = _open_data(config)
-    options = build_training_options(config)
+    task = build_task(config, data.classes)
     settings = training_config(config)
     digests = {split: file.digest() for split, file in data.splits.items()}
-    with (
-        resume_state(_states(), config.name, _identity(settings, digests)) as state,
-        tracking.open_run(
-            task=task_class(config).name,
-            name=title,
-            run_id=state.run_id,
-            tags=tracking.lineage_tags(config=settings, data=_data_paths(config)),
-        ) as run,
-    ):
-        state.remember_run(run.id)
-        _log_inputs(run, config, settings, data, digests)
-        task = build_task(config, data.classes)
-        result = fit(
+    with ExitStack() as stack:
+        identity = _identity(config, digests)
+        state = stack.enter_context(resume_state(_states(), config.name, identity))
+        # What is wrong with the config shows here, before anything is tracked.
+        training = prepare(
             task,
             data,
-            _trainer(config),
+            build_trainer(config),
             state=state.folder,
-            resume_from=state.last_checkpoint,
-            logger=run.logger(),
-            options=options,
+            options=build_training_options(config),
         )
+        run = stack.enter_context(
+            tracking.open_run(
+                task=task.name,
+                name=title,
+                run_id=state.run_id,
+                tags=tracking.lineage_tags(config=settings, data=_data_paths(config)),
+            )
+        )
+        state.remember_run(run.id)
+        _log_inputs(run, config, settings, data, digests)
+        result = training.run(resume_from=state.last_checkpoint, logger=run.logger())
         description = {
             "name": config.name,
             "classes": data.classes,
@@ -142,18 +142,18 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
 
 def _help(config: DictConfig) -> float:
     """Train along with the first process, which alone tracks and writes."""
-    from viewfinder.assembly import build_task, build_training_options
+    from viewfinder.assembly import build_task, build_trainer, build_training_options
     from viewfinder.training.fit import fit
     from viewfinder.training.resume import ResumeState
 
     data = _open_data(config)
     digests = {split: file.digest() for split, file in data.splits.items()}
-    identity = _identity(training_config(config), digests)
+    identity = _identity(config, digests)
     state = ResumeState(_states() / f"{config.name}-{identity}")
     result = fit(
         build_task(config, data.classes),
         data,
-        _trainer(config),
+        build_trainer(config),
         state=state.folder,
         resume_from=state.last_checkpoint,
         logger=None,
@@ -172,21 +172,21 @@ def _open_data(config: DictConfig) -> VisionDataModule:
     return build_datamodule(config, ("train", "val"), project_dir())
 
 
-def _trainer(config: DictConfig) -> Callable[..., Trainer]:
-    from hydra.utils import instantiate
-
-    make: Callable[..., Trainer] = instantiate(config.trainer, _partial_=True, _convert_="all")
-    return make
-
-
 def _states() -> Path:
     return root() / ".cache" / "viewfinder"
 
 
-def _identity(settings: dict[str, Any], digests: dict[Split, str]) -> str:
+def _identity(config: DictConfig, digests: dict[Split, str]) -> str:
+    from viewfinder.assembly import weights_file
     from viewfinder.training.resume import fingerprint
 
-    return fingerprint(settings, digests, Path(viewfinder.__file__).parent)
+    weights = weights_file(config)
+    return fingerprint(
+        training_config(config),
+        digests,
+        Path(viewfinder.__file__).parent,
+        [weights] if weights else [],
+    )
 
 
 def _log_inputs(

@@ -1,5 +1,6 @@
 """Semantic segmentation: the class of each pixel."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -29,7 +30,9 @@ class SegmentationMetrics(TaskMetrics):
         count = len(classes)
         self._metrics = MetricCollection(
             {
-                "iou": MulticlassJaccardIndex(count, average="none", ignore_index=IGNORE),
+                "iou": MulticlassJaccardIndex(
+                    count, average="none", ignore_index=IGNORE, zero_division=math.nan
+                ),
                 "pixel_accuracy": MulticlassAccuracy(count, average="micro", ignore_index=IGNORE),
             },
             compute_groups=False,
@@ -40,12 +43,18 @@ class SegmentationMetrics(TaskMetrics):
         self._metrics.update(predictions["probabilities"].argmax(dim=1).cpu(), batch["mask"].cpu())
 
     def compute(self) -> dict[str, float]:
-        """Return ``mean_iou`` over the classes without background, and ``pixel_accuracy``."""
+        """Return ``mean_iou`` over the classes without background, and ``pixel_accuracy``.
+
+        A class that neither truth nor prediction shows has no IoU and is left out of the mean.
+        Where that leaves none, nothing was missed and nothing invented: the mean is 1.
+        """
         values = self._metrics.compute()
         by_class = dict(zip(self._classes, values["iou"].tolist(), strict=True))
-        counted = [iou for name, iou in by_class.items() if name != BACKGROUND]
+        counted = [
+            iou for name, iou in by_class.items() if name != BACKGROUND and not math.isnan(iou)
+        ]
         return {
-            "mean_iou": sum(counted) / len(counted),
+            "mean_iou": sum(counted) / len(counted) if counted else 1.0,
             "pixel_accuracy": float(values["pixel_accuracy"]),
         }
 

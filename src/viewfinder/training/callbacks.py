@@ -14,6 +14,9 @@ from viewfinder.training.phases import Phases
 class History(Callback):
     """Keeps the metrics of every epoch, across interruptions.
 
+    An epoch that was not validated has no ``val/`` metrics: those of an earlier one, which
+    Lightning still shows, are left out.
+
     Attributes:
         rows: One mapping an epoch: its number, the phase's, the metrics and the learning rate.
         phases: The phases of the training, if it has any.
@@ -22,10 +25,23 @@ class History(Callback):
     def __init__(self) -> None:
         self.phases: Phases | None = None
         self.rows: list[dict[str, float]] = []
+        self._validated = False
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Expect no validation."""
+        self._validated = False
+
+    def on_validation_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Remember that the epoch was validated."""
+        self._validated = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Add the epoch's row."""
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if self._validated or not name.startswith("val/")
+        }
         epoch = trainer.current_epoch
         phase = {} if self.phases is None else {"phase": self.phases.at(epoch) + 1}
         # Groups are sorted by their share of the rate.

@@ -10,23 +10,25 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.base import VisionTask
-from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.training.averaging import MovingAverage
 from viewfinder.training.callbacks import History, RandomState
+from viewfinder.training.checkpoints import WholeCheckpoints
 from viewfinder.training.failures import FiniteLoss, memory_errors
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phases
-from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.preparation import check_batches, check_rates, prepare_task
 from viewfinder.training.reporting import reporter
 from viewfinder.training.tuning import tune
 
+_LIGHTNING_INTERRUPTED = 1
 _ADVICE = (
     ".*does not have many workers.*",
     ".*number of training batches.*",
@@ -57,6 +59,100 @@ class FitResult:
     chosen: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Training:
+    """A training whose parts fit each other; see ``prepare``."""
+
+    task: VisionTask
+    data: VisionDataModule
+    make_trainer: Callable[..., pl.Trainer]
+    options: TrainingOptions
+    state: Path
+    trainer: pl.Trainer
+    best: ModelCheckpoint
+    history: History
+
+    def run(self, *, resume_from: Path | None, logger: Logger | None) -> FitResult:
+        """Train, or go on with a training that was cut off.
+
+        Args:
+            resume_from: Checkpoint to go on from.
+            logger: Where metrics go besides the history.
+
+        Raises:
+            KeyboardInterrupt: If the user interrupted it; the state allows to go on.
+            ViewfinderError: If the loss is no longer finite, or memory runs out.
+        """
+        if resume_from is not None and self.trainer.is_global_zero:
+            print(f"Resuming from {resume_from}", file=sys.stderr)
+        try:
+            with memory_errors(self.data.batch_size, self.data.transform.size):
+                chosen = tune(self.task, self.data, self.make_trainer, self.options, self.state)
+            if self.options.compile:  # after the tuning, which would compile for each batch size
+                self.task.model.compile()
+            self.trainer.loggers = [logger] if logger else []
+            with memory_errors(self.data.batch_size, self.data.transform.size):
+                self.trainer.fit(self.task, self.data, ckpt_path=resume_from)
+        except SystemExit as stop:
+            if stop.code != _LIGHTNING_INTERRUPTED:
+                raise
+            raise KeyboardInterrupt from stop
+        except MisconfigurationException as error:
+            raise ViewfinderError(f"Lightning refuses this training: {error}") from error
+        return _result(self.task, self.best, self.history, chosen)
+
+
+def prepare(
+    task: VisionTask,
+    data: VisionDataModule,
+    make_trainer: Callable[..., pl.Trainer],
+    *,
+    state: Path,
+    options: TrainingOptions | None = None,
+) -> Training:
+    """Build a training, and see before it begins that all its parts fit each other.
+
+    Args:
+        task: What to train.
+        data: Its data.
+        make_trainer: Makes the trainer from callbacks, logger and the rest.
+        state: Folder for the checkpoints.
+        options: What to do besides the trainer's own options; None for nothing.
+
+    Raises:
+        ViewfinderError: If a part can't be made, or does not fit the others.
+    """
+    options = options or TrainingOptions()
+    _quieten_libraries()
+    best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
+    # Each epoch's, whether it was validated or not, and after the history's row.
+    last = ModelCheckpoint(
+        state,
+        "last",
+        monitor=None,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    history = History()
+    callbacks = [history, RandomState(), *_callbacks(task, options, best), best, last]
+    if options.phases:
+        history.phases = Phases(options.phases, task)
+        callbacks.insert(0, history.phases)
+    trainer = make_trainer(
+        callbacks=callbacks,
+        logger=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    trainer.strategy.checkpoint_io = WholeCheckpoints()
+    steps = check_batches(trainer, data)
+    prepare_task(task, data, options)
+    check_rates(task, options.phases or [], trainer, steps)
+    return Training(task, data, make_trainer, options, state, trainer, best, history)
+
+
 def fit(
     task: VisionTask,
     data: VisionDataModule,
@@ -67,62 +163,9 @@ def fit(
     logger: Logger | None,
     options: TrainingOptions | None = None,
 ) -> FitResult:
-    """Train, or go on with a training that was cut off.
-
-    Args:
-        task: What to train.
-        data: Its data.
-        make_trainer: Makes the trainer from callbacks, logger and the rest.
-        state: Folder for the checkpoints.
-        resume_from: Checkpoint to go on from.
-        logger: Where metrics go besides the history.
-        options: What to do besides the trainer's own options; None for nothing.
-
-    Raises:
-        KeyboardInterrupt: If the user interrupted it; the state allows to go on.
-        ViewfinderError: If task and network do not fit, the loss is no longer finite, or memory
-            runs out.
-    """
-    options = options or TrainingOptions()
-    _quieten_libraries()
-    _prepare(task, data, options)
-    with memory_errors(data.batch_size, data.transform.size):
-        chosen = tune(task, data, make_trainer, options, state)
-    if options.compile:
-        task.model.compile()  # after the tuning, which would compile anew for each batch size
-    best = ModelCheckpoint(state, "best", monitor=task.monitor, mode=task.mode)
-    last = ModelCheckpoint(state, "last", monitor=None, enable_version_counter=False)
-    history = History()
-    callbacks = [history, RandomState(), *_callbacks(task, options, best), best, last]
-    phases = Phases(options.phases, task) if options.phases else None
-    if phases is not None:
-        history.phases = phases
-        callbacks.insert(0, phases)
-    trainer = make_trainer(
-        callbacks=callbacks,
-        logger=logger or False,
-        enable_model_summary=False,
-        enable_progress_bar=False,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-    )
-    if resume_from is not None and trainer.is_global_zero:
-        print(f"Resuming from {resume_from}", file=sys.stderr)
-    try:
-        with memory_errors(data.batch_size, data.transform.size):
-            trainer.fit(task, data, ckpt_path=resume_from)
-    except SystemExit as stop:
-        raise KeyboardInterrupt from stop
-    return _result(task, best, history, chosen)
-
-
-def _prepare(task: VisionTask, data: VisionDataModule, options: TrainingOptions) -> None:
-    """Give the task what its options say, and see that everything fits."""
-    task.groups = ParameterGroups(options.rates or {}, options.layer_decay)
-    task.groups(task.model)
-    task.learn_from(data.splits["train"])
-    with memory_errors(data.batch_size, data.transform.size):
-        rehearse(task, data.val_dataloader())
+    """Prepare a training and run it; see ``prepare`` and ``Training.run``."""
+    training = prepare(task, data, make_trainer, state=state, options=options)
+    return training.run(resume_from=resume_from, logger=logger)
 
 
 def _callbacks(task: VisionTask, options: TrainingOptions, best: ModelCheckpoint) -> list[Callback]:

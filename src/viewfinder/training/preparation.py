@@ -1,0 +1,84 @@
+"""What is looked at before a training begins: do all its parts fit each other?"""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+
+from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.base import VisionTask
+from viewfinder.tasks.parameter_groups import ParameterGroups
+from viewfinder.training.failures import memory_errors
+from viewfinder.training.options import TrainingOptions
+from viewfinder.training.phases import Phase
+from viewfinder.training.rehearsal import rehearse
+
+
+def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOptions) -> None:
+    """Give a task what its options say, and see that it fits its network and its data.
+
+    Raises:
+        ViewfinderError: If it does not, or memory runs out.
+    """
+    task.groups = ParameterGroups(options.rates or {}, options.layer_decay)
+    task.groups(task.model)
+    task.learn_from(data.splits["train"])
+    with memory_errors(data.batch_size, data.transform.size):
+        rehearse(task, data.val_dataloader())
+    if options.compile:
+        task.model.compile()
+
+
+def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, steps: int) -> None:
+    """Make every optimizer and schedule once, so that wrong options show before the training.
+
+    Args:
+        task: The task.
+        phases: The phases of the training; none for one, with the task's own optimizer.
+        trainer: The trainer.
+        steps: Batches an epoch.
+
+    Raises:
+        ViewfinderError: If one can't be made.
+    """
+    epochs = trainer.max_epochs or 1
+    makers = [(phase.optimizer, phase.schedule) for phase in phases]
+    if not makers and task.make_optimizer is not None:
+        makers = [(task.make_optimizer, task.schedule)]
+    for make_optimizer, schedule in makers:
+        optimizer = make_optimizer(task.groups(task.model))
+        if schedule is not None:
+            schedule.build(
+                optimizer,
+                steps=max(steps * epochs, 1),
+                epochs=epochs,
+                monitor=task.monitor,
+                mode=task.mode,
+            )
+
+
+def check_batches(trainer: pl.Trainer, data: VisionDataModule) -> int:
+    """Refuse limits that leave nothing to learn from or to validate; return batches an epoch.
+
+    Raises:
+        ViewfinderError: If there is no batch, or no epoch is validated.
+    """
+    counts = {}
+    for key, loader in (
+        ("limit_train_batches", data.train_dataloader()),
+        ("limit_val_batches", data.val_dataloader()),
+    ):
+        limit = getattr(trainer, key)
+        counts[key] = int(limit * len(loader)) if isinstance(limit, float) else limit
+        if counts[key] < 1:
+            raise ViewfinderError(
+                f"trainer.{key} is {limit}, which leaves none of {len(loader)} batches. Set it to "
+                "1 or more batches, or to a larger share of them (1.0 for all)."
+            )
+    every, last = trainer.check_val_every_n_epoch or 1, trainer.max_epochs or 1
+    if every > last:
+        raise ViewfinderError(
+            f"trainer.check_val_every_n_epoch is {every}, but trainer.max_epochs is {last}: no "
+            "epoch would be validated, so none could be chosen. Lower the one or raise the other."
+        )
+    return min(counts["limit_train_batches"], len(data.train_dataloader()))
