@@ -687,6 +687,10 @@ class _Attack:
         return print, ("this must not run",)
 
 
+# numpy.ndarray((1,), "O", b"AAAAAAAA"): reading its one element would follow any address.
+ARRAY_OF_ADDRESSES = b"\x80\x03cnumpy\nndarray\n(K\x01\x85X\x01\x00\x00\x00OC\x08AAAAAAAAtR."
+
+
 @pytest.mark.parametrize(
     ("members", "words"),
     [
@@ -695,6 +699,8 @@ class _Attack:
         (cifar(labels=[1, 2]), ["c/b1", "label 2", "0 to 1"]),
         (cifar(data=PLANES[:, :9]), ["c/b1", "(2, 9)"]),
         (cifar(data="none"), ["c/b1", "no array"]),
+        (cifar(data=PLANES.astype(np.float32)), ["c/b1", "'f4'", "safely"]),
+        ({**cifar(), "c/b1": ARRAY_OF_ADDRESSES}, ["c/b1", "safely"]),
         ({**cifar(), "c/b1": b"text"}, ["c/b1", "safely"]),
         ({**cifar(), "c/b1": pickle.dumps([1])}, ["c/b1", "no dictionary"]),
         ({**cifar(), "c/meta": pickle.dumps({"names": []})}, ["c/meta", "label_names", "'names'"]),
