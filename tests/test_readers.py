@@ -568,7 +568,7 @@ def test_a_table_a_split(tmp_path: Path) -> None:
         (ROWS[:2], {}, ["i/3.jpg", "without a label", "leave_out"]),
         ([{**ROWS[0], "kind": " "}, *ROWS[1:]], {}, ["i/a/1.jpg", "without a label"]),
         ([{**ROWS[0], "file": ""}, *ROWS[1:]], {}, ["row 1", "no image"]),
-        ([{**ROWS[0], "part": "dev"}, *ROWS[1:]], {"split": "part"}, ["row 1", "'dev'"]),
+        ([{**ROWS[0], "part": "pre"}, *ROWS[1:]], {"split": "part"}, ["row 1", "'pre'"]),
         (ROWS, {"label": "class"}, ["'class'", "file, kind, part, who"]),
         (ROWS, {"classes": ["dog", "cow"]}, ["'cat'", "dog, cow"]),
         (ROWS, {"delimiter": ";"}, ["'file'", "file,kind,part,who"]),
