@@ -727,6 +727,10 @@ def coco(change: Change) -> dict[str, bytes | str]:
     return {"a.json": json.dumps(document), "t/a.png": ""}
 
 
+def segmentation(value: object) -> Change:
+    return lambda document: document["annotations"][0].update(segmentation=value)
+
+
 COCO = {"annotations": {"train": "a.json"}, "images": {"train": "t"}}
 
 
@@ -743,11 +747,56 @@ def test_coco_keeps_empty_boxes_and_those_out_of_frame(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(bbox=[5, 5, 3]), ["annotation 5", "four numbers"]),
         (lambda d: d["images"].append({**d["images"][0], "id": 2}), ["t/a.png", "2 times"]),
         (lambda d: d.update(images=[], annotations=[]), ["t/a.png", "without a label"]),
+        (lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}), ["the id 1"]),
+        (lambda d: d["categories"].append({"id": 1, "name": "dog"}), ["[1, 1]"]),
+        (lambda d: d["categories"].append({"id": 2, "name": "cat"}), ["not unique"]),
+        (lambda d: d["categories"][0].update(id="1"), ["'categories'", "'1'", "whole number"]),
+        (lambda d: d["images"][0].update(width="9"), ["'images'", "width '9'", "whole number"]),
+        (lambda d: d.update(images=None), ["'images'", "no list"]),
+        (lambda d: d["annotations"][0].update(image_id=[1]), ["annotations", "image_id [1]"]),
+        (segmentation([[1, 1, 9, 9]]), ["annotation 5", "polygon", "three points"]),
+        (segmentation([[1, 1, 9, 9, 3, 3, 2]]), ["annotation 5", "polygon"]),
+        (segmentation([list("abcdef")]), ["annotation 5", "polygon"]),
+        (segmentation("x"), ["annotation 5", "no mask of 9 x 9"]),
+        (segmentation({"size": [9, 9]}), ["annotation 5", "no mask of 9 x 9"]),
+        (segmentation({"size": [3, 3], "counts": [4, 5]}), ["no mask of 9 x 9"]),
+        (segmentation({"size": [9, 9], "counts": [4, 5]}), ["add up"]),
+        (segmentation({"size": [9, 9], "counts": "45"}), ["add up"]),
     ],
 )
 def test_coco_refuses(tmp_path: Path, change: Change, words: list[str]) -> None:
     message = refusal(read_coco, tmp_path, coco(change), **COCO)
     assert all(word in message for word in ["a.json", *words]), message
+
+
+def test_coco_run_lengths_of_every_form_are_one_mask(tmp_path: Path) -> None:
+    mask = np.zeros((9, 9), np.uint8, order="F")
+    mask[2:5, 3:8] = 1
+    mask[7, 1] = 1
+    compressed = coco_mask.encode(mask)["counts"]
+    ordered = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(ordered, prepend=0))
+    plain = np.diff(np.concatenate([[0], changes, [ordered.size]])).tolist()
+    for number, counts in enumerate((compressed.decode(), plain)):
+        change = segmentation({"size": [9, 9], "counts": counts})
+        (record,) = read(read_coco, tmp_path / str(number), coco(change), **COCO).records
+        assert [item.rle for item in record.objects or ()] == [compressed]
+
+
+def test_coco_splits_may_share_a_folder(tmp_path: Path) -> None:
+    members = {"t/b.png": grey(9, 9), "t/c.png": grey(9, 9), **coco(lambda document: None)}
+    other = json.loads(members["a.json"])
+    other["images"][0]["file_name"] = "b.png"
+    members["b.json"] = json.dumps(other)
+    options = {
+        "annotations": {"train": "a.json", "val": "b.json"},
+        "images": {"train": "t", "val": "t"},
+    }
+    reading = read(read_coco, tmp_path / "a", members, unlisted="leave_out", **options)
+    assert splits(reading) == {"t/a.png": "train", "t/b.png": "val"}
+    message = refusal(read_coco, tmp_path / "b", {**members, "t/a.png": grey(9, 9)}, **options)
+    assert "t/c.png" in message
+    assert "t/b.png" not in message
 
 
 # --- YOLO
