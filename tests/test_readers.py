@@ -714,6 +714,26 @@ def test_cifar_refuses(
     assert capsys.readouterr().out == ""
 
 
+# --- Numbered class folders
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (("1_one", "2_two", "10_ten"), ["10_ten", "1_one", "2_two"]),
+        (("2_wheeler", "4_wheeler"), ["2_wheeler", "4_wheeler"]),
+        (("2_wheeler", "4_wheels"), ["2_wheeler", "4_wheels"]),
+        (("0_zero", "1_one"), ["zero", "one"]),
+        (tuple(f"{n}_{'abcdefghijk'[-n]}" for n in range(1, 12)), list("kjihgfedcba")),
+    ],
+)
+def test_only_numbers_that_count_the_classes_are_left_out(
+    tmp_path: Path, folders: tuple[str, ...], classes: list[str]
+) -> None:
+    members = {f"{folder}/1.png": grey() for folder in folders}
+    assert read(read_class_folders, tmp_path, members).classes == classes
+
+
 # --- COCO
 
 
@@ -853,6 +873,7 @@ def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
         ({"train/labels/1.txt": "1 0 0 1 inf"}, ["object 0", "inf"]),
         ({"train/labels/1.txt": "1 0.5 0.5 -0.1 1"}, ["object 0", "reversed"]),
         ({"train/images/1.jpg": b""}, ["train/images/1.jpg", "not a readable image"]),
+        ({"test/images/3.png": grey()}, ["test/images/3.png", "without a label", "unlisted"]),
         ({"data.yaml": "names: [a]"}, ["data.yaml", "train, val or test"]),
         ({"data.yaml": "train: train/images"}, ["data.yaml", "`names`"]),
         ({"data.yaml": "names: {1: a}\ntrain: x"}, ["data.yaml", "0 to 0"]),
@@ -867,6 +888,22 @@ def test_yolo_refuses(
     members = {name: text for name, text in (yolo() | changes).items() if text is not None}
     message = refusal(read_yolo, tmp_path, members)
     assert all(word in message for word in ["data.zip", *words]), message
+
+
+def test_yolo_images_that_no_split_names_can_be_left_out(tmp_path: Path) -> None:
+    members = {**yolo(), "test/images/3.png": grey(), "test/labels/3.txt": "0 0.5 0.5 1 1"}
+    reading = read(read_yolo, tmp_path, members, unlisted="leave_out")
+    assert list(splits(reading)) == ["train/images/1.jpg", "val/images/2.png"]
+
+
+def test_yolo_paths_may_start_where_ultralytics_unpacks(tmp_path: Path) -> None:
+    text = "path: ../datasets/coco8\ntrain: images/train\nval: images/val\nnames: [a]\n"
+    members = {"data.yaml": text}
+    for number, split in enumerate(("train", "val")):
+        members[f"images/{split}/{number}.png"] = grey()
+        members[f"labels/{split}/{number}.txt"] = ""
+    reading = read(read_yolo, tmp_path, members)
+    assert splits(reading) == {"images/train/0.png": "train", "images/val/1.png": "val"}
 
 
 def test_yolo_images_without_a_file_can_be_background(tmp_path: Path) -> None:
