@@ -1,6 +1,7 @@
 """A data set of one's own: recognised, added, and tracked by its content."""
 
 import json
+import pickle
 import re
 import shutil
 from collections.abc import Callable
@@ -138,6 +139,93 @@ def parquet(folder: Path) -> None:
     (folder / "0.png").unlink()
 
 
+def roboflow_coco(folder: Path) -> None:
+    for number, split in enumerate(("train", "valid", "test")):
+        coco_json(folder / split / "_annotations.coco.json", ["0.png"])
+        picture(folder / split / "0.png", number)
+
+
+def coco_2017(folder: Path) -> None:
+    for number, split in enumerate(("train", "val")):
+        for kind in ("instances", "person_keypoints"):
+            coco_json(folder / "annotations" / f"{kind}_{split}2017.json", [f"{number}.png"])
+        picture(folder / f"{split}2017" / f"{number}.png", number)
+
+
+def coco_json(path: Path, images: list[str]) -> None:
+    document = {
+        "images": [
+            {"id": number, "file_name": name, "width": 40, "height": 32}
+            for number, name in enumerate(images)
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 0, "category_id": 1, "bbox": [1, 1, 5, 5]}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document))
+
+
+def voc_with_masks(folder: Path) -> None:
+    voc(folder)
+    for number in range(3):
+        picture(folder / "SegmentationClass" / f"{number}.png", 10 + number)
+
+
+def voc_from_zero(folder: Path) -> None:
+    voc_beside(folder)
+    document = folder / "JPEGImages" / "1.xml"
+    document.write_text(VOC.replace("<xmin>3<", "<xmin>0<"))
+
+
+def yolo_of_another_name(folder: Path) -> None:
+    yolo(folder)
+    (folder / "data.yaml").rename(folder / "coco8.yaml")
+
+
+def table_with_mark(folder: Path) -> None:
+    table(folder)
+    (folder / "list.csv").write_text("\ufefffilename,label\n0.png,cat\n")
+
+
+def tables_of_splits(folder: Path) -> None:
+    for split, seed in (("train", 0), ("valid", 1)):
+        picture(folder / "pictures" / f"{split}.png", seed)
+        (folder / f"{split}.csv").write_text(f"picture,labels\n{split}.png,cat\n")
+
+
+def classes_called_mask(folder: Path) -> None:
+    for seed, name in enumerate(("face_mask", "no_mask")):
+        picture(folder / "faces" / name / "1.png", seed)
+
+
+def mnist(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, seed in (("train", 0), ("t10k", 1)):
+        pixels = np.random.default_rng(seed).integers(0, 256, (2, 8, 8), np.uint8)
+        header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2, 8, 8))
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        labels = b"\0\0\x08\x01" + (2).to_bytes(4, "big") + bytes([0, 2])
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(labels)
+
+
+def cifar_100(folder: Path) -> None:
+    folder = folder / "cifar-100-python"
+    folder.mkdir(parents=True)
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": ["cat", "dog"]}))
+    for seed, split in enumerate(("train", "test")):
+        pixels = np.random.default_rng(seed).integers(0, 256, (2, 3072), np.uint8)
+        batch = {"data": pixels, "fine_labels": [0, 1]}
+        (folder / split).write_bytes(pickle.dumps(batch, protocol=2))
+
+
+def pets(folder: Path) -> None:
+    (folder / "annotations").mkdir(parents=True)
+    for name in ("list", "trainval", "test"):
+        breed = {"trainval": "Abyssinian_1", "test": "Abyssinian_2"}.get(name, "Abyssinian_3")
+        (folder / "annotations" / f"{name}.txt").write_text(f"{breed} 1 1 1\n")
+        picture(folder / "images" / f"{breed}.jpg", len(name))
+
+
 @pytest.mark.parametrize(
     ("make", "reader", "options"),
     [
@@ -181,6 +269,79 @@ def parquet(folder: Path) -> None:
             "read_table",
             {"tables": "list.csv", "image": "filename", "label": "label", "root": "pictures"},
         ),
+        (
+            roboflow_coco,
+            "read_coco",
+            {
+                "annotations": {
+                    "train": "train/_annotations.coco.json",
+                    "val": "valid/_annotations.coco.json",
+                    "test": "test/_annotations.coco.json",
+                },
+                "images": {"train": "train", "val": "valid", "test": "test"},
+            },
+        ),
+        (
+            coco_2017,
+            "read_coco",
+            {
+                "annotations": {
+                    "train": "annotations/instances_train2017.json",
+                    "val": "annotations/instances_val2017.json",
+                },
+                "images": {"train": "train2017", "val": "val2017"},
+            },
+        ),
+        (
+            voc_with_masks,
+            "read_voc",
+            {
+                "sets": {name: f"ImageSets/Main/{name}.txt" for name in ("train", "val", "test")},
+                "images": "JPEGImages",
+                "annotations": "Annotations",
+            },
+        ),
+        (voc_from_zero, "read_voc_folders", {"corners": "edges"}),
+        (yolo_of_another_name, "read_yolo", {"data": "coco8.yaml"}),
+        (
+            table_with_mark,
+            "read_table",
+            {"tables": "list.csv", "image": "filename", "label": "label", "root": "pictures"},
+        ),
+        (
+            tables_of_splits,
+            "read_table",
+            {
+                "tables": {"train": "train.csv", "val": "valid.csv"},
+                "image": "picture",
+                "label": "labels",
+                "root": "pictures",
+            },
+        ),
+        (classes_called_mask, "read_class_folders", {"root": "faces"}),
+        (
+            mnist,
+            "read_idx",
+            {
+                "images": {"train": "train-images-idx3-ubyte", "test": "t10k-images-idx3-ubyte"},
+                "labels": {"train": "train-labels-idx1-ubyte", "test": "t10k-labels-idx1-ubyte"},
+                "classes": ["0", "1", "2"],
+            },
+        ),
+        (
+            cifar_100,
+            "read_cifar",
+            {
+                "batches": {
+                    "train": ["cifar-100-python/train"],
+                    "test": ["cifar-100-python/test"],
+                },
+                "meta": "cifar-100-python/meta",
+                "labels": "fine_labels",
+                "names": "fine_label_names",
+            },
+        ),
+        (pets, "read_pets", {"target": "breeds"}),
         (
             table_of_several,
             "read_table",
@@ -248,13 +409,57 @@ def masks(folder: Path) -> None:
     picture(folder / "trainannot" / "1.png", 1)
 
 
-def splits_without_classes(folder: Path) -> None:
-    for split in ("train", "test"):
-        picture(folder / split / "0.png", 0)
-
-
 def one_folder(folder: Path) -> None:
     picture(folder / "photos" / "0.png", 0)
+
+
+def two_folders(folder: Path) -> None:
+    """What would pass for two classes if the annotations beside it were not seen."""
+    for seed, name in enumerate(("p", "q")):
+        picture(folder / name / f"{seed}.png", seed)
+
+
+def coco_for_one_split_twice(folder: Path) -> None:
+    two_folders(folder)
+    coco_json(folder / "a.json", ["0.png"])
+    coco_json(folder / "b.json", ["1.png"])
+
+
+def coco_without_images(folder: Path) -> None:
+    two_folders(folder)
+    coco_json(folder / "a" / "train.json", ["missing.png"])
+
+
+def voc_without_lists(folder: Path) -> None:
+    two_folders(folder)
+    (folder / "Annotations").mkdir()
+    (folder / "Annotations" / "0.xml").write_text(VOC)
+
+
+def yolo_without_classes(folder: Path) -> None:
+    yolo(folder)
+    (folder / "data.yaml").unlink()
+
+
+def table_of_boxes(folder: Path) -> None:
+    two_folders(folder)
+    (folder / "list.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n0.png,cat,1,2,3,4\n")
+
+
+def table_without_classes(folder: Path) -> None:
+    two_folders(folder)
+    (folder / "list.csv").write_text("filename,age\n0.png,4\n")
+
+
+def splits_without_classes(folder: Path) -> None:
+    for seed, name in enumerate(("train2017", "test2017")):
+        picture(folder / name / f"{seed}.png", seed)
+
+
+def parquet_without_names(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    image = {"bytes": b"", "path": "0.png"}
+    pq.write_table(pa.Table.from_pylist([{"image": image, "label": 1}]), folder / "train.parquet")
 
 
 @pytest.mark.parametrize(
@@ -262,10 +467,17 @@ def one_folder(folder: Path) -> None:
     [
         (masks, "camvid_quarter.yaml"),
         (one_folder, "one folder a class"),
-        (splits_without_classes, "one folder a class"),
+        (coco_for_one_split_twice, "'a.json' and 'b.json' both seem to be for train"),
+        (coco_without_images, "no image that 'a/train.json' lists is there"),
+        (voc_without_lists, "XML files.* no lists such as ImageSets/Main/train.txt"),
+        (yolo_without_classes, "text files.*'labels/train/0.txt' no data.yaml"),
+        (table_of_boxes, "'list.csv' has boxes"),
+        (table_without_classes, "none of the columns of 'list.csv' .filename, age."),
+        (splits_without_classes, "images in test2017, train2017, which are splits"),
+        (parquet_without_names, "no column of 'train.parquet' holds numbers of classes"),
     ],
 )
-def test_what_has_no_class_names_is_refused_with_the_mend(
+def test_what_cannot_be_told_is_refused_with_the_mend(
     tmp_path: Path, make: Callable[[Path], None], message: str
 ) -> None:
     with archive_of(tmp_path, make) as archive:

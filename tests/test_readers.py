@@ -568,7 +568,7 @@ def test_a_table_a_split(tmp_path: Path) -> None:
         (ROWS[:2], {}, ["i/3.jpg", "without a label", "leave_out"]),
         ([{**ROWS[0], "kind": " "}, *ROWS[1:]], {}, ["i/a/1.jpg", "without a label"]),
         ([{**ROWS[0], "file": ""}, *ROWS[1:]], {}, ["row 1", "no image"]),
-        ([{**ROWS[0], "part": "dev"}, *ROWS[1:]], {"split": "part"}, ["row 1", "'dev'"]),
+        ([{**ROWS[0], "part": "pre"}, *ROWS[1:]], {"split": "part"}, ["row 1", "'pre'"]),
         (ROWS, {"label": "class"}, ["'class'", "file, kind, part, who"]),
         (ROWS, {"classes": ["dog", "cow"]}, ["'cat'", "dog, cow"]),
         (ROWS, {"delimiter": ";"}, ["'file'", "file,kind,part,who"]),
@@ -687,6 +687,10 @@ class _Attack:
         return print, ("this must not run",)
 
 
+# numpy.ndarray((1,), "O", b"AAAAAAAA"): reading its one element would follow any address.
+ARRAY_OF_ADDRESSES = b"\x80\x03cnumpy\nndarray\n(K\x01\x85X\x01\x00\x00\x00OC\x08AAAAAAAAtR."
+
+
 @pytest.mark.parametrize(
     ("members", "words"),
     [
@@ -695,6 +699,8 @@ class _Attack:
         (cifar(labels=[1, 2]), ["c/b1", "label 2", "0 to 1"]),
         (cifar(data=PLANES[:, :9]), ["c/b1", "(2, 9)"]),
         (cifar(data="none"), ["c/b1", "no array"]),
+        (cifar(data=PLANES.astype(np.float32)), ["c/b1", "'f4'", "safely"]),
+        ({**cifar(), "c/b1": ARRAY_OF_ADDRESSES}, ["c/b1", "safely"]),
         ({**cifar(), "c/b1": b"text"}, ["c/b1", "safely"]),
         ({**cifar(), "c/b1": pickle.dumps([1])}, ["c/b1", "no dictionary"]),
         ({**cifar(), "c/meta": pickle.dumps({"names": []})}, ["c/meta", "label_names", "'names'"]),
@@ -708,6 +714,26 @@ def test_cifar_refuses(
     assert capsys.readouterr().out == ""
 
 
+# --- Numbered class folders
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes"),
+    [
+        (("1_one", "2_two", "10_ten"), ["10_ten", "1_one", "2_two"]),
+        (("2_wheeler", "4_wheeler"), ["2_wheeler", "4_wheeler"]),
+        (("2_wheeler", "4_wheels"), ["2_wheeler", "4_wheels"]),
+        (("0_zero", "1_one"), ["zero", "one"]),
+        (tuple(f"{n}_{'abcdefghijk'[-n]}" for n in range(1, 12)), list("kjihgfedcba")),
+    ],
+)
+def test_only_numbers_that_count_the_classes_are_left_out(
+    tmp_path: Path, folders: tuple[str, ...], classes: list[str]
+) -> None:
+    members = {f"{folder}/1.png": grey() for folder in folders}
+    assert read(read_class_folders, tmp_path, members).classes == classes
+
+
 # --- COCO
 
 
@@ -719,6 +745,10 @@ def coco(change: Change) -> dict[str, bytes | str]:
     }
     change(document)
     return {"a.json": json.dumps(document), "t/a.png": ""}
+
+
+def segmentation(value: object) -> Change:
+    return lambda document: document["annotations"][0].update(segmentation=value)
 
 
 COCO = {"annotations": {"train": "a.json"}, "images": {"train": "t"}}
@@ -737,11 +767,56 @@ def test_coco_keeps_empty_boxes_and_those_out_of_frame(tmp_path: Path) -> None:
         (lambda d: d["annotations"][0].update(bbox=[5, 5, 3]), ["annotation 5", "four numbers"]),
         (lambda d: d["images"].append({**d["images"][0], "id": 2}), ["t/a.png", "2 times"]),
         (lambda d: d.update(images=[], annotations=[]), ["t/a.png", "without a label"]),
+        (lambda d: d["images"].append({**d["images"][0], "file_name": "b.png"}), ["the id 1"]),
+        (lambda d: d["categories"].append({"id": 1, "name": "dog"}), ["[1, 1]"]),
+        (lambda d: d["categories"].append({"id": 2, "name": "cat"}), ["not unique"]),
+        (lambda d: d["categories"][0].update(id="1"), ["'categories'", "'1'", "whole number"]),
+        (lambda d: d["images"][0].update(width="9"), ["'images'", "width '9'", "whole number"]),
+        (lambda d: d.update(images=None), ["'images'", "no list"]),
+        (lambda d: d["annotations"][0].update(image_id=[1]), ["annotations", "image_id [1]"]),
+        (segmentation([[1, 1, 9, 9]]), ["annotation 5", "polygon", "three points"]),
+        (segmentation([[1, 1, 9, 9, 3, 3, 2]]), ["annotation 5", "polygon"]),
+        (segmentation([list("abcdef")]), ["annotation 5", "polygon"]),
+        (segmentation("x"), ["annotation 5", "no mask of 9 x 9"]),
+        (segmentation({"size": [9, 9]}), ["annotation 5", "no mask of 9 x 9"]),
+        (segmentation({"size": [3, 3], "counts": [4, 5]}), ["no mask of 9 x 9"]),
+        (segmentation({"size": [9, 9], "counts": [4, 5]}), ["add up"]),
+        (segmentation({"size": [9, 9], "counts": "45"}), ["add up"]),
     ],
 )
 def test_coco_refuses(tmp_path: Path, change: Change, words: list[str]) -> None:
     message = refusal(read_coco, tmp_path, coco(change), **COCO)
     assert all(word in message for word in ["a.json", *words]), message
+
+
+def test_coco_run_lengths_of_every_form_are_one_mask(tmp_path: Path) -> None:
+    mask = np.zeros((9, 9), np.uint8, order="F")
+    mask[2:5, 3:8] = 1
+    mask[7, 1] = 1
+    compressed = coco_mask.encode(mask)["counts"]
+    ordered = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(ordered, prepend=0))
+    plain = np.diff(np.concatenate([[0], changes, [ordered.size]])).tolist()
+    for number, counts in enumerate((compressed.decode(), plain)):
+        change = segmentation({"size": [9, 9], "counts": counts})
+        (record,) = read(read_coco, tmp_path / str(number), coco(change), **COCO).records
+        assert [item.rle for item in record.objects or ()] == [compressed]
+
+
+def test_coco_splits_may_share_a_folder(tmp_path: Path) -> None:
+    members = {"t/b.png": grey(9, 9), "t/c.png": grey(9, 9), **coco(lambda document: None)}
+    other = json.loads(members["a.json"])
+    other["images"][0]["file_name"] = "b.png"
+    members["b.json"] = json.dumps(other)
+    options = {
+        "annotations": {"train": "a.json", "val": "b.json"},
+        "images": {"train": "t", "val": "t"},
+    }
+    reading = read(read_coco, tmp_path / "a", members, unlisted="leave_out", **options)
+    assert splits(reading) == {"t/a.png": "train", "t/b.png": "val"}
+    message = refusal(read_coco, tmp_path / "b", {**members, "t/a.png": grey(9, 9)}, **options)
+    assert "t/c.png" in message
+    assert "t/b.png" not in message
 
 
 # --- YOLO
@@ -798,6 +873,7 @@ def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
         ({"train/labels/1.txt": "1 0 0 1 inf"}, ["object 0", "inf"]),
         ({"train/labels/1.txt": "1 0.5 0.5 -0.1 1"}, ["object 0", "reversed"]),
         ({"train/images/1.jpg": b""}, ["train/images/1.jpg", "not a readable image"]),
+        ({"test/images/3.png": grey()}, ["test/images/3.png", "without a label", "unlisted"]),
         ({"data.yaml": "names: [a]"}, ["data.yaml", "train, val or test"]),
         ({"data.yaml": "train: train/images"}, ["data.yaml", "`names`"]),
         ({"data.yaml": "names: {1: a}\ntrain: x"}, ["data.yaml", "0 to 0"]),
@@ -812,6 +888,22 @@ def test_yolo_refuses(
     members = {name: text for name, text in (yolo() | changes).items() if text is not None}
     message = refusal(read_yolo, tmp_path, members)
     assert all(word in message for word in ["data.zip", *words]), message
+
+
+def test_yolo_images_that_no_split_names_can_be_left_out(tmp_path: Path) -> None:
+    members = {**yolo(), "test/images/3.png": grey(), "test/labels/3.txt": "0 0.5 0.5 1 1"}
+    reading = read(read_yolo, tmp_path, members, unlisted="leave_out")
+    assert list(splits(reading)) == ["train/images/1.jpg", "val/images/2.png"]
+
+
+def test_yolo_paths_may_start_where_ultralytics_unpacks(tmp_path: Path) -> None:
+    text = "path: ../datasets/coco8\ntrain: images/train\nval: images/val\nnames: [a]\n"
+    members = {"data.yaml": text}
+    for number, split in enumerate(("train", "val")):
+        members[f"images/{split}/{number}.png"] = grey()
+        members[f"labels/{split}/{number}.txt"] = ""
+    reading = read(read_yolo, tmp_path, members)
+    assert splits(reading) == {"images/train/0.png": "train", "images/val/1.png": "val"}
 
 
 def test_yolo_images_without_a_file_can_be_background(tmp_path: Path) -> None:

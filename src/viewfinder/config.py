@@ -193,7 +193,7 @@ def load_dataset(name: str, project: Path) -> DictConfig:
     """Read the config of a data set.
 
     Raises:
-        ViewfinderError: If there is none of this name.
+        ViewfinderError: If there is none of this name, or it is not valid YAML.
     """
     folder = project / "conf" / "dataset"
     path = folder / f"{name}.yaml"
@@ -203,8 +203,14 @@ def load_dataset(name: str, project: Path) -> DictConfig:
             f"There is no data set {name!r}: {path} does not exist. "
             f"Known data sets: {', '.join(known)}.{_suggest(name, known)}"
         )
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
+    try:
+        config = OmegaConf.load(path)
+    except Exception as error:
+        raise ViewfinderError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(config, DictConfig):
+        raise ViewfinderError(
+            f"{path} is no mapping; expected `name`, `source`, `reader`, `split`."
+        )
     return config
 
 

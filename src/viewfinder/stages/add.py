@@ -94,7 +94,7 @@ def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]
     split = ", ".join(f"{side} {sides[side]:,}" for side in SPLITS if sides[side])
     objects = sum(len(record.objects or ()) for record in reading.records)
     shown = ", ".join(reading.classes[:10]) + (" …" if len(reading.classes) > 10 else "")
-    print(f"{name}: {found.name}")
+    print(f"{name}: {found.name}{f'; {found.note}' if found.note else ''}")
     print(f"  images       {len(reading.records):,}")
     print(f"  classes      {len(reading.classes):,}: {shown}")
     if objects:

@@ -2,13 +2,12 @@
 
 import errno
 
-from hydra.utils import instantiate
-
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import write_checksums
 from viewfinder.data.schema import raw_path
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
+from viewfinder.stages.building import build, section
 from viewfinder.workspace import project_dir
 
 
@@ -20,7 +19,7 @@ def main(name: str) -> None:
     """
     project = project_dir()
     target = project / raw_path(name)
-    source = instantiate(load_dataset(name, project).source, _convert_="all")
+    source = build(section(load_dataset(name, project), name, "source"), name, "source")
     try:
         with new_folder(target) as folder:
             source(folder)

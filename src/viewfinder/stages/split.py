@@ -2,25 +2,27 @@
 
 import json
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import Archive, read_checksums
-from viewfinder.data.readers.record import Reading
+from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
 from viewfinder.data.report.split_rows import SplitRows
 from viewfinder.data.schema import SPLITS, SplitInfo, raw_path, split_path
+from viewfinder.data.splits.assign import Assignment
 from viewfinder.data.splits.duplicates import mark_near_duplicates
 from viewfinder.data.splits.leaks import check_assignment, check_leaks, find_leaks
-from viewfinder.data.splits.options import take_options
+from viewfinder.data.splits.options import OPTIONS, SplitOptions, take_options
 from viewfinder.data.splits.scan import scan_images
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
+from viewfinder.stages.building import build, section
 from viewfinder.workspace import project_dir
 
 
@@ -28,11 +30,14 @@ def main(name: str) -> None:
     """Write ``data/splits/<name>/``."""
     project = project_dir()
     config = load_dataset(name, project)
+    reader = build(section(config, name, "reader"), name, "reader")
+    options, settings = take_options(section(config, name, "split"))
+    method = build(settings, name, "split", besides=OPTIONS)
     raw = project / raw_path(name)
     with Archive(raw) as archive:
-        reading = instantiate(config.reader, _convert_="all")(archive)
+        reading = reader(archive)
         _check_classes(name, reading, config)
-        outcome = _divide(name, reading, archive, config)
+        outcome = _divide(name, reading, archive, options, method)
         with new_folder((project / split_path(name, "train")).parent) as folder:
             for split in SPLITS:
                 info = SplitInfo(name, split, reading.classes, read_checksums(raw))
@@ -55,16 +60,18 @@ def _check_classes(name: str, reading: Reading, config: DictConfig) -> None:
         )
 
 
-def _divide(name: str, reading: Reading, archive: Archive, config: DictConfig) -> Outcome:
-    settings = OmegaConf.to_container(config.split, resolve=True)
-    if not isinstance(settings, dict):
-        raise ViewfinderError(f"conf/dataset/{name}.yaml: split: must be a mapping.")
-    options, method = take_options({str(key): value for key, value in settings.items()})
+def _divide(
+    name: str,
+    reading: Reading,
+    archive: Archive,
+    options: SplitOptions,
+    method: Callable[[Sequence[Record]], Assignment],
+) -> Outcome:
     wanted, unwanted = options.select(reading)
     scan = scan_images(wanted, archive, on_error=options.on_error)
     records = mark_near_duplicates(scan) if options.near_duplicates else scan.records
     records = options.with_groups(records)
-    assignment = instantiate(method, _convert_="all")(records)
+    assignment = method(records)
     check_assignment(assignment)
     leaks = find_leaks(assignment)
     warnings = check_leaks(leaks, reaction=options.leaks)

@@ -25,8 +25,6 @@ def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOpti
     task.learn_from(data.splits["train"])
     with memory_errors(data.batch_size, data.transform.size):
         rehearse(task, data.val_dataloader())
-    if options.compile:
-        task.model.compile()
 
 
 def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, steps: int) -> None:

@@ -3,7 +3,7 @@
 import codecs
 import io
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -70,7 +70,8 @@ def _batch(
     where = f"{archive.path}: {path!r}"
     document = _load(archive, path)
     pixels, labels = _entry(document, "data", where), _entry(document, key, where)
-    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 2:
+    pixels = getattr(pixels, "pixels", None) if isinstance(pixels, _Array) else None
+    if pixels is None or pixels.ndim != 2:
         raise ViewfinderError(f"{where} holds no array of bytes under 'data'. Fetch it again.")
     if pixels.shape != (len(labels), _PIXELS):
         raise ViewfinderError(
@@ -122,16 +123,46 @@ def _latin1(text: str, encoding: str) -> bytes:
     return codecs.encode(text, "latin1")
 
 
-def _empty_array(kind: type, shape: Sequence[int], code: object) -> NDArray[Any]:
+class _Array:
+    """Stands for numpy's array in a pickle: numpy itself never sees what the pickle says."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, kind, fortran, content = state
+        if kind is not _BYTES or not all(isinstance(side, int) for side in shape):
+            raise pickle.UnpicklingError("it holds an array of something else than bytes")
+        # Python 2's pickles hold the bytes as text.
+        raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
+        flat = np.frombuffer(raw, np.uint8)
+        self.pixels = flat.reshape(shape, order="F" if fortran else "C")
+
+
+class _Bytes:
+    """Stands for numpy's type of bytes; its pickled state says nothing more."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+_BYTES = _Bytes()
+_NDARRAY = "numpy.ndarray"  # named in pickles, not to be called by them
+
+
+def _empty_array(kind: object, shape: object, code: object) -> _Array:
     """Make what numpy's pickles begin with; its content comes after it."""
-    if kind is not np.ndarray or tuple(shape) != (0,):
+    if kind is not _NDARRAY:
         raise pickle.UnpicklingError("it begins an array that numpy would not have written")
-    return np.ndarray((0,), np.int8)
+    return _Array()
 
 
-_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+def _dtype(code: str, align: object = False, copy: object = True) -> _Bytes:
+    if code not in ("u1", "|u1", "uint8"):
+        raise pickle.UnpicklingError(f"it holds an array of {code!r}, not of bytes")
+    return _BYTES
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _dtype,
     ("numpy.core.multiarray", "_reconstruct"): _empty_array,
     ("numpy._core.multiarray", "_reconstruct"): _empty_array,
     ("_codecs", "encode"): _latin1,
@@ -139,7 +170,7 @@ _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Opens numpy arrays in plain containers, and refuses to look up anything else."""
+    """Opens arrays of bytes in plain containers, and refuses to look up anything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         try:

@@ -4,39 +4,45 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any
-
-from faster_coco_eval.core import mask as coco_mask
+from typing import Any, get_args
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import checked_box
+from viewfinder.data.readers.coco_masks import is_number, to_rle
 from viewfinder.data.readers.members import inside, is_image
 from viewfinder.data.readers.record import Object, Reading, Record
-from viewfinder.data.readers.refusals import Refused, check_splits
+from viewfinder.data.readers.refusals import Refused, check_splits, refuse_choice
+from viewfinder.data.readers.split_lists import Unlisted
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
-_REQUIRED = {
-    "images": ("id", "file_name", "width", "height"),
-    "categories": ("id", "name"),
-    "annotations": ("image_id", "category_id", "bbox"),
+_REQUIRED: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "images": {"id": (int, str), "file_name": str, "width": int, "height": int},
+    "categories": {"id": int, "name": str},
+    "annotations": {"image_id": (int, str), "category_id": int, "bbox": list},
 }
 
 
 def read_coco(
-    archive: Archive, *, annotations: Mapping[Split, str], images: Mapping[Split, str]
+    archive: Archive,
+    *,
+    annotations: Mapping[Split, str],
+    images: Mapping[Split, str],
+    unlisted: Unlisted = "refuse",
 ) -> Reading:
     """Read COCO annotation files.
 
     Args:
         archive: The data set's archive.
         annotations: The annotation file of each of the authors' splits.
-        images: The folder of each split's images.
+        images: The folder of each split's images; several splits may share one.
+        unlisted: Whether images in these folders that no file lists are refused or left out.
 
     Raises:
         ViewfinderError: If an annotation file is not valid, or the files' categories differ.
     """
     check_splits(annotations, "annotations")
+    refuse_choice("unlisted", unlisted, get_args(Unlisted))
     refused = Refused(archive)
     records: list[Record] = []
     names: list[str] | None = None
@@ -50,6 +56,19 @@ def read_coco(
             raise ViewfinderError(f"The reader has no folder of `images` for the split {split!r}.")
         records += _records(archive, path, document, split, images[split], refused)
     assert names is not None
+    if unlisted == "refuse":
+        folders = {images[split] for split in annotations}
+        listed = {record.id for record in records}
+        strays = [
+            name
+            for name in archive.names()
+            if is_image(name)
+            and name not in listed
+            and any(inside(name, folder) is not None for folder in folders)
+        ]
+        where = f"in one of {', '.join(map(repr, annotations.values()))}"
+        mend = "List it, or set the reader's `unlisted: leave_out`."
+        refused.without_label(strays, where, mend)
     return refused.reading(names, ["objects"], records)
 
 
@@ -67,19 +86,34 @@ def _load(archive: Archive, path: str) -> dict[str, Any]:
 
 
 def _check_entries(document: Mapping[str, Any], where: str) -> None:
-    """Refuse entries without what the reader needs."""
-    for part, keys in _REQUIRED.items():
-        for entry in document[part]:
-            missing = [key for key in keys if key not in entry]
-            if missing:
-                raise ViewfinderError(
-                    f"{where}: the entry {entry.get('id', '?')} of {part!r} lacks "
-                    f"{', '.join(missing)}."
-                )
+    """Refuse entries without what the reader needs, and categories of one number."""
+    for part, kinds in _REQUIRED.items():
+        entries = document[part]
+        if not isinstance(entries, list) or not all(isinstance(item, dict) for item in entries):
+            raise ViewfinderError(f"{where}: {part!r} is no list of entries; expected COCO JSON.")
+        for entry in entries:
+            for key, kind in kinds.items():
+                if not isinstance(entry.get(key), kind) or isinstance(entry[key], bool):
+                    raise ViewfinderError(
+                        f"{where}: the entry {entry.get('id', '?')} of {part!r} has {key} "
+                        f"{entry.get(key, 'missing')!r}; expected {_words(kind)}. Correct it."
+                    )
+    for key in ("id", "name"):
+        values = [category[key] for category in document["categories"]]
+        if len(set(values)) < len(values):
+            raise ViewfinderError(
+                f"{where}: its categories have the {key}s {values}, which are not unique. Expected "
+                "each once: correct them."
+            )
+
+
+def _words(kind: type | tuple[type, ...]) -> str:
+    names = {int: "a whole number", str: "a text", list: "a list of four numbers"}
+    return " or ".join(names[item] for item in (kind if isinstance(kind, tuple) else (kind,)))
 
 
 def _categories(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return sorted(document["categories"], key=lambda category: int(category["id"]))
+    return sorted(document["categories"], key=lambda category: category["id"])
 
 
 def _records(
@@ -94,7 +128,7 @@ def _records(
         image["id"]: (str(PurePosixPath(folder, image["file_name"])), image)
         for image in document["images"]
     }
-    _refuse_images(archive, path, document, folder, refused)
+    _refuse_images(path, document, folder, refused)
     index = {category["id"]: number for number, category in enumerate(_categories(document))}
     objects: defaultdict[int, list[Object]] = defaultdict(list)
     for annotation in document["annotations"]:
@@ -120,10 +154,8 @@ def _records(
     ]
 
 
-def _refuse_images(
-    archive: Archive, path: str, document: Mapping[str, Any], folder: str, refused: Refused
-) -> None:
-    """Refuse images that stand twice in a file, or lie in its folder without standing in it."""
+def _refuse_images(path: str, document: Mapping[str, Any], folder: str, refused: Refused) -> None:
+    """Refuse images that stand twice in a file."""
     names = [str(PurePosixPath(folder, image["file_name"])) for image in document["images"]]
     numbers = [image["id"] for image in document["images"]]
     counts, owners = Counter(names), Counter(numbers)
@@ -138,38 +170,18 @@ def _refuse_images(
                 f"{path!r} gives {owners[number]} images the id {number}; expected an id of its "
                 "own for each. Renumber them.",
             )
-    there = [name for name in archive.names() if is_image(name)]
-    strays = [name for name in there if inside(name, folder) is not None and name not in counts]
-    refused.without_label(strays, f"of {folder!r} in {path!r}", "List it, or remove it.")
 
 
 def _object(
     annotation: Mapping[str, Any], category: int, size: tuple[int, int], where: str
 ) -> Object:
     box = annotation["bbox"]
-    if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise ViewfinderError(f"{where} has the box {box!r}; expected four numbers. Correct it.")
     left, top, width, height = box
     return Object(
         bbox=checked_box((left, top, left + width, top + height), where),
         category=category,
-        rle=_rle(annotation.get("segmentation"), size),
+        rle=to_rle(annotation.get("segmentation"), size, where),
         crowd=bool(annotation.get("iscrowd", 0)),
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _rle(segmentation: Any, size: tuple[int, int]) -> bytes | None:
-    """Bring polygons, plain and compressed run lengths to compressed run lengths."""
-    if not segmentation:
-        return None
-    if isinstance(segmentation, list):
-        merged = coco_mask.merge(coco_mask.frPyObjects(segmentation, *size))
-        return bytes(merged["counts"])
-    counts = segmentation["counts"]
-    if isinstance(counts, list):
-        return bytes(coco_mask.frPyObjects(segmentation, *size)["counts"])
-    return counts.encode() if isinstance(counts, str) else bytes(counts)

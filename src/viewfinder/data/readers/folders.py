@@ -16,7 +16,7 @@ from viewfinder.data.readers.refusals import (
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
-_ORDER_PREFIX = re.compile(r"^\d+_(?=\D)")
+_ORDERED = re.compile(r"(\d+)_(\D.*)")
 
 
 def read_class_folders(
@@ -30,7 +30,8 @@ def read_class_folders(
     """Read images that lie in folders named after their class.
 
     The classes stand in the order of the folders' names unless ``classes`` says otherwise; a
-    leading number that only orders them, as in ``3_three``, is left out of the class name.
+    leading number that only orders them, as in ``3_three`` beside ``1_one`` and ``2_two``, is left
+    out of the class name.
 
     Args:
         archive: The data set's archive.
@@ -116,7 +117,7 @@ def _names(
         names = {by_name[folder]: name for folder, name in named.items()}
         unique = len(by_name) == len(folders) and len(set(names.values())) == len(names)
     else:
-        names = {folder: _ORDER_PREFIX.sub("", PurePosixPath(folder).name) for folder in folders}
+        names = _without_order({folder: PurePosixPath(folder).name for folder in folders})
         unique = len(set(names.values())) == len(names)
     if not unique:
         raise ViewfinderError(
@@ -125,3 +126,15 @@ def _names(
             "folders of the splits with `splits`, or which images to take with `images`."
         )
     return names
+
+
+def _without_order(names: dict[str, str]) -> dict[str, str]:
+    """Take numbers off the classes' names if all have one and they only count the classes."""
+    matches = {folder: _ORDERED.fullmatch(name) for folder, name in names.items()}
+    parts = {folder: (int(m[1]), m[2]) for folder, m in matches.items() if m is not None}
+    order = sorted(parts, key=lambda folder: parts[folder])
+    numbers = [parts[folder][0] for folder in order]
+    counted = numbers in (list(range(len(names))), list(range(1, len(names) + 1)))
+    if not counted or len({name for _, name in parts.values()}) < len(names):
+        return names
+    return {folder: parts[folder][1] for folder in order}

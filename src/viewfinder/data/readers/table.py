@@ -18,13 +18,9 @@ from viewfinder.data.readers.refusals import (
     some,
 )
 from viewfinder.data.readers.split_lists import Unlisted, refuse_unlisted
-from viewfinder.data.schema import SPLITS, Split
+from viewfinder.data.readers.split_names import SPLIT_WORDS, split_of
+from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
-
-_SPLIT_NAMES: dict[str, Split] = {name: name for name in SPLITS} | {
-    "valid": "val",
-    "validation": "val",
-}
 
 
 class _Row(NamedTuple):
@@ -103,11 +99,11 @@ def _check_rows(rows: Sequence[_Row], refused: Refused) -> None:
                 f"it is listed {counts[row.image]} times; expected one row an image. Several "
                 "classes go into one cell, with the reader's `separator`.",
             )
-        elif row.split is not None and row.split not in _SPLIT_NAMES:
+        elif row.split is not None and split_of(row.split) is None:
             refused.add(
                 row.image,
                 f"{row.where} has the split {row.split!r}; expected one of "
-                f"{', '.join(_SPLIT_NAMES)}. Correct it.",
+                f"{', '.join(SPLIT_WORDS)}. Correct it.",
             )
 
 
@@ -118,7 +114,7 @@ def _reading(
     classes: Sequence[str] | None,
     refused: Refused,
 ) -> Reading:
-    rows = [row for row in rows if row.image and (row.split is None or row.split in _SPLIT_NAMES)]
+    rows = [row for row in rows if row.image and (row.split is None or split_of(row.split))]
     named = {row.image: _classes_of(row.label, separator) for row in rows}
     known = list(classes) if classes else sorted({name for n in named.values() for name in n})
     check_class_names(archive, known)
@@ -137,7 +133,7 @@ def _reading(
                     label=numbers[0] if separator is None and numbers else None,
                     labels=None if separator is None else tuple(numbers),
                     group=row.group,
-                    split=_SPLIT_NAMES[row.split] if row.split is not None else None,
+                    split=None if row.split is None else split_of(row.split),
                 )
             )
     return refused.reading(known, ["label" if separator is None else "labels"], records)

@@ -25,6 +25,7 @@ from viewfinder.data.readers.refusals import (
     refuse_choice,
     some,
 )
+from viewfinder.data.readers.split_lists import Unlisted, refuse_unlisted
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
 from viewfinder.progress import progress
@@ -33,7 +34,11 @@ Unlabelled = Literal["refuse", "background"]
 
 
 def read_yolo(
-    archive: Archive, *, data: str = "data.yaml", unlabelled: Unlabelled = "refuse"
+    archive: Archive,
+    *,
+    data: str = "data.yaml",
+    unlabelled: Unlabelled = "refuse",
+    unlisted: Unlisted = "refuse",
 ) -> Reading:
     """Read YOLO annotations: boxes, or polygons, which become masks.
 
@@ -46,6 +51,7 @@ def read_yolo(
         data: The file that names the classes and the splits' image folders or lists.
         unlabelled: Whether an image without a text file is refused or shows background only. An
             empty text file always says the latter.
+        unlisted: Whether images that ``data`` names in none of its splits are refused or left out.
 
     Raises:
         ViewfinderError: If ``data`` is not valid.
@@ -55,6 +61,8 @@ def read_yolo(
     document = _document(archive, data)
     classes = _classes(archive, data, document)
     split_of = _images(archive, data, document, refused)
+    pictures = {image: image for image in image_names(archive)}
+    refuse_unlisted(refused, pictures, split_of, unlisted)
     documents = {name for name in archive.names() if PurePosixPath(name).suffix.lower() == ".txt"}
     label_of = {image: _label_path(image) for image in split_of}
     missing = [image for image, path in label_of.items() if path not in documents]
@@ -64,9 +72,10 @@ def read_yolo(
             "to have a text file in `labels`",
             "Add it, empty for background, or set the reader's `unlabelled: background`.",
         )
-    folders = {str(PurePosixPath(path).parent) for path in label_of.values()}
+    known = {_label_path(image) for image in pictures}
+    folders = {str(PurePosixPath(path).parent) for path in known}
     orphans = {path for path in documents if str(PurePosixPath(path).parent) in folders}
-    refused.without_image(sorted(orphans - set(label_of.values())), "a folder of labels")
+    refused.without_image(sorted(orphans - known), "a folder of labels")
     records = []
     with progress(split_of.items(), "annotations") as items:
         for image, split in items:
@@ -109,31 +118,42 @@ def _images(
     """Return the split of each image that data.yaml's folders and lists name."""
     found = image_names(archive)
     by_stem(found, refused)  # two images with one text file
-    present = set(found)
-    base = PurePosixPath(path).parent / str(document.get("path") or "")
+    own, given = PurePosixPath(path).parent, str(document.get("path") or "")
     split_of: dict[str, Split] = {}
     for split in SPLITS:
         entries = document.get(split) or []
         for entry in [entries] if isinstance(entries, str) else entries:
-            place = _resolve(base, str(entry))
-            if place.endswith(".txt"):
-                listed = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
-                images = [name for name in listed if name in present]
-                missing = [name for name in listed if name not in present]
-                refused.without_image(missing, f"the list {place!r}")
-            else:
-                images = [name for name in found if inside(name, place) is not None]
+            # Ultralytics gives paths from where it unpacks data sets, not from data.yaml.
+            places = list(dict.fromkeys(_resolve(own / base, str(entry)) for base in (given, "")))
+            for place in places:
+                images = _listed(archive, place, found, refused)
+                if images:
+                    break
             shared = [name for name in images if name in split_of]
             if shared or not images:
                 problem = f"shares {some(shared)} with another" if shared else "has no images"
                 raise ViewfinderError(
-                    f"{archive.path}: {split} of {path!r}, {place!r}, {problem}. "
+                    f"{archive.path}: {split} of {path!r}, {' or '.join(map(repr, places))}, "
+                    f"{problem}. "
                     "Correct its folders."
                 )
             split_of |= dict.fromkeys(images, split)
     if not split_of:
         raise ViewfinderError(f"{archive.path}: {path!r} names no train, val or test folder.")
     return split_of
+
+
+def _listed(archive: Archive, place: str, found: Sequence[str], refused: Refused) -> list[str]:
+    """Return the images of a folder, or those that a list names."""
+    if not place.endswith(".txt"):
+        return [name for name in found if inside(name, place) is not None]
+    if place not in archive.names():
+        return []
+    present = set(found)
+    listed = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
+    missing = [name for name in listed if name not in present]
+    refused.without_image(missing, f"the list {place!r}")
+    return [name for name in listed if name in present]
 
 
 def _resolve(base: PurePosixPath, entry: str) -> str:

@@ -1,23 +1,34 @@
 """Which format a data set has, judged by the names of its files."""
 
-import json
-import os
 import posixpath
-from collections.abc import Iterable, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import image_names
+from viewfinder.data.readers.members import image_names, is_image
+from viewfinder.data.readers.split_names import split_of
+from viewfinder.data.recognition.coco import recognise_coco
 from viewfinder.data.recognition.mask_folders import (
     classes_in_masks,
     find_mask_folders,
-    is_mask_folder,
+    mask_ending,
 )
-from viewfinder.data.recognition.names import READERS, Format, folder_of, split_in, split_of
+from viewfinder.data.recognition.names import (
+    READERS,
+    Format,
+    common_folder,
+    split_folders,
+    split_in,
+)
 from viewfinder.data.recognition.parquet import recognise_parquet
+from viewfinder.data.recognition.published import recognise_published
 from viewfinder.data.recognition.tables import recognise_table
-from viewfinder.data.schema import SPLITS, Split
+from viewfinder.data.recognition.voc import recognise_voc
+from viewfinder.data.recognition.yolo import recognise_yolo
+from viewfinder.data.schema import SPLITS
 from viewfinder.errors import ViewfinderError
 
 
@@ -28,90 +39,41 @@ def recognise(archive: Archive) -> Format:
         archive: The data set's archive.
 
     Raises:
-        ViewfinderError: If it has none that can be told from the names of its files.
+        ViewfinderError: If it has none that can be told from the names of its files, or has
+            annotations that can't be read without more being said.
     """
     names = archive.names()
+    unread: list[ViewfinderError] = []
     for look in (
+        recognise_published,
         recognise_parquet,
-        _coco,
-        _yolo,
-        _voc,
-        _instance_masks,
-        _index_masks,
-        recognise_table,
-        _class_folders,
+        recognise_coco,
+        recognise_yolo,
+        recognise_voc,
     ):
-        found = look(archive, names)
+        try:
+            found = look(archive, names)
+        except ViewfinderError as error:
+            unread.append(error)
+            continue
         if found is not None:
             return found
+    if unread:
+        # Without its annotations the data set would pass for another one.
+        raise unread[0]
+    if any(map(is_image, names)):
+        for look in (_instance_masks, _index_masks, recognise_table, _class_folders):
+            found = look(archive, names)
+            if found is not None:
+                return found
+    suffixes = Counter(PurePosixPath(name).suffix.lower() or "none" for name in names)
+    kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in suffixes.most_common(5))
     raise ViewfinderError(
-        f"{archive.path} holds {len(names)} files in no format that can be told from their names. "
-        "Expected one folder a class, COCO JSON, Pascal VOC, YOLO, a CSV list, or masks beside "
-        "their images. Name the reader yourself: copy a file of conf/dataset/ and adapt it."
+        f"{archive.path} holds {len(names)} files ({kinds}) in no format that can be told from "
+        "their names. Expected one folder a class, COCO JSON, Pascal VOC, YOLO, a CSV list, "
+        "Hugging Face parquet, or masks beside their images. Name the reader yourself: copy a "
+        "file of conf/dataset/ and adapt it."
     )
-
-
-def _coco(archive: Archive, names: list[str]) -> Format | None:
-    annotations: dict[Split, str] = {}
-    images: dict[Split, str] = {}
-    for name in names:
-        document = _coco_document(archive, name) if name.lower().endswith(".json") else None
-        if document is None:
-            continue
-        split = split_in(name) or "train"
-        first = document["images"][0].get("file_name") if document["images"] else ""
-        folder = folder_of(names, str(first), split)
-        if folder is None or split in annotations:
-            return None
-        annotations[split], images[split] = name, folder
-    options = {"annotations": annotations, "images": images}
-    return Format("COCO JSON", f"{READERS}coco.read_coco", options) if annotations else None
-
-
-def _coco_document(archive: Archive, name: str) -> Mapping[str, Any] | None:
-    try:
-        document = json.loads(archive.read(name))
-    except ValueError:
-        return None
-    parts = {"images", "annotations", "categories"}
-    return document if isinstance(document, dict) and parts <= document.keys() else None
-
-
-def _yolo(archive: Archive, names: list[str]) -> Format | None:
-    described = [
-        name for name in names if PurePosixPath(name).name in {"data.yaml", "dataset.yaml"}
-    ]
-    if len(described) != 1 or not any("labels" in PurePosixPath(name).parts for name in names):
-        return None
-    return Format("YOLO", f"{READERS}yolo.read_yolo", {"data": described[0]})
-
-
-def _voc(archive: Archive, names: list[str]) -> Format | None:
-    annotations = {posixpath.dirname(name) for name in names if name.lower().endswith(".xml")}
-    images = {posixpath.dirname(name) for name in image_names(archive)}
-    if not annotations:
-        return None
-    if annotations <= images:
-        splits = _split_folders(annotations)
-        reader = f"{READERS}voc.read_voc_folders"
-        return Format("Pascal VOC beside images", reader, {"splits": splits} if splits else {})
-    sets = {
-        split: name
-        for name in names
-        if posixpath.basename(posixpath.dirname(name)) == "Main"
-        and name.endswith(".txt")
-        and (split := split_of(PurePosixPath(name).stem))
-    }
-    # The pictures of masks lie beside JPEGImages.
-    pictures = {folder for folder in images if "JPEGImages" in folder.split("/")} or images
-    options: dict[str, Any] = {
-        "sets": sets,
-        "images": _common(pictures),
-        "annotations": _common(annotations),
-    }
-    if not (sets and options["images"] and options["annotations"]):
-        return None
-    return Format("Pascal VOC", f"{READERS}voc.read_voc", options)
 
 
 def _instance_masks(archive: Archive, names: list[str]) -> Format | None:
@@ -138,7 +100,10 @@ def _index_masks(archive: Archive, names: list[str]) -> Format | None:
         found = {split: by_split[split] for split in SPLITS if split in by_split}
         options["images"] = {split: pair.images for split, pair in found.items()}
         options["masks"] = {split: pair.masks for split, pair in found.items()}
-    classes, values = classes_in_masks(archive, pairs)
+    try:
+        classes, values = classes_in_masks(archive, pairs)
+    except ViewfinderError:
+        return None  # a class may be called mask, too
     options |= {"suffix": pairs[0].suffix} if pairs[0].suffix else {}
     options |= {"classes": classes} | ({"values": dict(values)} if values else {})
     return Format("images and index masks", f"{READERS}index_masks.read_mask_folders", options)
@@ -148,33 +113,37 @@ def _class_folders(archive: Archive, names: list[str]) -> Format | None:
     folders = {posixpath.dirname(name) for name in image_names(archive)}
     if "" in folders or len(folders) < 2:
         return None
-    masks = sorted(filter(is_mask_folder, folders))
+    masks = sorted(folder for folder in folders if _is_beside_images(folder, folders))
     if masks:
         raise ViewfinderError(
             f"{archive.path} seems to hold masks in {masks[0]!r}, but no folder holds images of "
             "the same names. Copy conf/dataset/camvid_quarter.yaml and name the folders there."
         )
-    if all(split_of(posixpath.basename(folder)) for folder in folders):
-        return None  # splits, not classes
-    splits = _split_folders({posixpath.dirname(folder) for folder in folders})
+    classes = {posixpath.basename(folder) for folder in folders}
+    parts = sorted(name for name in classes if split_of(re.sub(r"[\W\d_]+", "", name)))
+    if len(parts) == len(classes) or len(parts) > 1:
+        raise ViewfinderError(
+            f"{archive.path} holds images in {', '.join(parts)}, which are splits and no classes, "
+            "and nothing that says what the images show. Add the annotations, or sort the images "
+            "into one folder a class."
+        )
+    splits = split_folders({posixpath.dirname(folder) for folder in folders})
     options: dict[str, Any] = {"splits": splits} if splits else _root(folders)
     name = "folders of train, val and test with one folder a class" if splits else "folder a class"
     return Format(name, f"{READERS}folders.read_class_folders", options)
 
 
+def _is_beside_images(folder: str, folders: Iterable[str]) -> bool:
+    """Tell whether a folder is called like the masks of another one, as trainannot and train."""
+    kind = mask_ending(folder)
+    if kind is None:
+        return False
+    own = posixpath.basename(folder).lower().removesuffix(kind).rstrip("_- ")
+    others = {posixpath.basename(other).lower() for other in folders} - {own + kind}
+    return own in others if own else bool(others & {"images", "image", "imgs", "img"})
+
+
 def _root(folders: Iterable[str]) -> dict[str, str]:
     """Return the folder that holds the class folders; none if it is the archive itself."""
-    common = _common(folders)
+    common = common_folder(folders)
     return {"root": common} if common else {}
-
-
-def _common(folders: Iterable[str]) -> str:
-    return os.path.commonpath([f"/{folder}" for folder in folders]).strip("/")
-
-
-def _split_folders(folders: set[str]) -> dict[Split, str] | None:
-    """Return each split's folder if the folders are named after splits, all of them."""
-    found = {split_of(posixpath.basename(folder)): folder for folder in folders}
-    if None in found or len(found) < len(folders) or "train" not in found:
-        return None
-    return {split: found[split] for split in SPLITS if split in found}

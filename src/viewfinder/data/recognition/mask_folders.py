@@ -35,9 +35,10 @@ class MaskFolder:
     suffix: str
 
 
-def is_mask_folder(folder: str) -> bool:
-    """Tell whether a folder, by its name, holds masks."""
-    return posixpath.basename(folder).lower().endswith(_ENDINGS)
+def mask_ending(folder: str) -> str | None:
+    """Return the end of a folder's name that speaks of masks, if it has such."""
+    name = posixpath.basename(folder).lower()
+    return next((ending for ending in _ENDINGS if name.endswith(ending)), None)
 
 
 def find_mask_folders(archive: Archive) -> list[MaskFolder]:
@@ -46,11 +47,11 @@ def find_mask_folders(archive: Archive) -> list[MaskFolder]:
     for name in image_names(archive):
         stems[posixpath.dirname(name)].add(PurePosixPath(name).stem)
     pairs = []
-    for masks in filter(is_mask_folder, stems):
+    for masks in filter(mask_ending, stems):
         shares = {
             MaskFolder(images, masks, suffix): _paired(stems[images], stems[masks], suffix)
             for images in stems
-            if not is_mask_folder(images)
+            if not mask_ending(images)
             for suffix in _SUFFIXES
         }
         # Of several folders with such names, as of train and val, the one that is called alike.

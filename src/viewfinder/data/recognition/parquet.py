@@ -5,12 +5,16 @@ from typing import Any
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.parquet_shards import ParquetShards
-from viewfinder.data.recognition.names import READERS, Format, split_in
+from viewfinder.data.recognition.names import READERS, Format, split_in, unsettled
 from viewfinder.data.schema import SPLITS, Split
 
 
 def recognise_parquet(archive: Archive, names: list[str]) -> Format | None:
-    """Return how parquet files are read, if they hold images and name the classes of a column."""
+    """Return how parquet files are read, if there are such.
+
+    Raises:
+        ViewfinderError: If they hold no images, or do not name the classes of a column.
+    """
     files: defaultdict[Split, list[str]] = defaultdict(list)
     for name in names:
         if name.lower().endswith(".parquet"):
@@ -21,7 +25,8 @@ def recognise_parquet(archive: Archive, names: list[str]) -> Format | None:
     first = next(iter(files.values()))[0]
     image, label = shards.image_column(first), shards.label_column(first)
     if image is None or label is None:
-        return None
+        lack = "images" if image is None else "numbers of classes whose names the metadata give"
+        raise unsettled(archive, "parquet files", f"no column of {first!r} holds {lack}")
     ordered = {split: files[split] for split in SPLITS if split in files}
     options: dict[str, Any] = {"files": ordered, "annotation": "label"}
     options |= {"column": label} if label != "label" else {}

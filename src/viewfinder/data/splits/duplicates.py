@@ -30,18 +30,15 @@ def mark_near_duplicates(scan: Scan) -> list[Record]:
     16 pixels and those without contrast are not compared: they can't be told apart this way.
     """
     candidates = np.flatnonzero(_comparable(scan))
-    pairs = candidates[_similar_hashes(scan.perceptual[candidates])]
-    pairs = pairs[_correlations(scan.thumbnails, pairs) >= _LEAST_CORRELATION]
-    sets = DisjointSets(len(scan.records))
-    for one, other in pairs.tolist():
-        sets.join(one, other)
-    alike = {sets.first(number) for number in pairs.ravel().tolist()}
-    return [
-        replace(record, cluster=scan.records[first].id) if first in alike else record
-        for record, first in zip(
-            scan.records, map(sets.first, range(len(scan.records))), strict=True
-        )
-    ]
+    sets = _alike(scan.perceptual[candidates], scan.thumbnails[candidates])
+    members: defaultdict[int, list[int]] = defaultdict(list)
+    for number, owner in zip(candidates.tolist(), sets.tolist(), strict=True):
+        members[owner].append(number)
+    records = list(scan.records)
+    for same in members.values():
+        for number in same if len(same) > 1 else ():
+            records[number] = replace(records[number], cluster=records[same[0]].id)
+    return records
 
 
 def exact_duplicates(records: Sequence[Record]) -> list[list[Record]]:
@@ -77,27 +74,52 @@ def _comparable(scan: Scan) -> NDArray[np.bool_]:
     return np.asarray(np.array(large, bool) & (contrast >= _LEAST_CONTRAST) & first)
 
 
-def _similar_hashes(hashes: NDArray[np.uint64]) -> Pairs:
-    """Return all pairs of hashes within the largest distance, int64 [P, 2].
+def _alike(hashes: NDArray[np.uint64], thumbnails: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return for each image the number of the set of near duplicates that it is in, int64 [N].
 
     Two hashes that differ in 7 bits are equal in at least one of 8 bands, so that only hashes
     that share a band are compared: the pigeonhole principle, as in M. Norouzi, A. Punjani and
-    D. Fleet, "Fast Search in Hamming Space with Multi-Index Hashing" (CVPR 2012).
+    D. Fleet, "Fast Search in Hamming Space with Multi-Index Hashing" (CVPR 2012). What is in one
+    set already is not compared again: many images that all look alike take no longer than others.
     """
-    found = [np.empty((0, 2), np.int64)]
+    sets = np.arange(len(hashes))
     for band in range(_BANDS):
         keys = (hashes >> np.uint64(band * _BAND_BITS)) & np.uint64(2**_BAND_BITS - 1)
-        order = np.argsort(keys, kind="stable")
-        ordered, places = keys[order], np.arange(len(order))
+        order = np.lexsort((hashes, keys))
+        bucket = np.unique(keys[order], return_inverse=True)[1]
+        places = _unsettled(sets[order], bucket)
         for offset in range(1, len(order)):
             places = places[places + offset < len(order)]
-            places = places[ordered[places] == ordered[places + offset]]
+            places = places[bucket[places] == bucket[places + offset]]
             if not len(places):
                 break
             left, right = order[places], order[places + offset]
             near = np.bitwise_count(hashes[left] ^ hashes[right]) <= _LARGEST_DISTANCE
-            found.append(np.stack([left[near], right[near]], axis=1))
-    return np.unique(np.sort(np.concatenate(found), axis=1), axis=0)
+            near &= sets[left] != sets[right]
+            pairs = np.stack([left[near], right[near]], axis=1)
+            pairs = pairs[_correlations(thumbnails, pairs) >= _LEAST_CORRELATION]
+            if len(pairs):
+                sets = _joined(sets, pairs)
+                places = np.intersect1d(places, _unsettled(sets[order], bucket))
+    return sets
+
+
+def _unsettled(sets: NDArray[np.int64], bucket: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the places in buckets that hold more than one set, int64 [P]."""
+    starts = np.flatnonzero(np.diff(bucket, prepend=-1))
+    several = np.minimum.reduceat(sets, starts) != np.maximum.reduceat(sets, starts)
+    return np.flatnonzero(several[bucket])
+
+
+def _joined(sets: NDArray[np.int64], pairs: Pairs) -> NDArray[np.int64]:
+    """Return the sets once those of each pair are one."""
+    owners, numbers = np.unique(sets[pairs], return_inverse=True)
+    joint = DisjointSets(len(owners))
+    for one, other in numbers.reshape(-1, 2).tolist():
+        joint.join(one, other)
+    owner_of = np.arange(len(sets))
+    owner_of[owners] = owners[[joint.first(number) for number in range(len(owners))]]
+    return owner_of[sets]
 
 
 def _correlations(thumbnails: NDArray[np.uint8], pairs: Pairs) -> NDArray[np.float32]:

@@ -107,13 +107,15 @@ def _counts(item: Object) -> bool:
     return right > left and bottom > top and not item.crowd
 
 
+OPTIONS = tuple(field.name for field in fields(SplitOptions))
+
+
 def take_options(config: Mapping[str, Any]) -> tuple[SplitOptions, dict[str, Any]]:
     """Divide a split config into its options and the config of its method.
 
     Raises:
         ViewfinderError: If an option has a value that is not known.
     """
-    names = {field.name for field in fields(SplitOptions)}
-    options = {key: value for key, value in config.items() if key in names}
-    method = {key: value for key, value in config.items() if key not in names}
+    options = {key: value for key, value in config.items() if key in OPTIONS}
+    method = {key: value for key, value in config.items() if key not in OPTIONS}
     return SplitOptions(**options), method
