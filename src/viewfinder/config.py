@@ -17,6 +17,7 @@ CONFIG_NAME = "config"
 CHANNELS = (1, 3)
 _NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 INTERPOLATIONS = ("linear", "cubic", "area")
+CACHES = ("none", "ram")
 TRAINING_KEYS = (
     "name",
     "seed",
@@ -216,17 +217,20 @@ def check(config: DictConfig, project: Path) -> None:
     for key, smallest in (
         ("seed", 0),
         ("loader.batch_size", 1),
-        ("loader.num_workers", 0),
         ("trainer.max_epochs", 1),
     ):
         value = OmegaConf.select(config, key)
         if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
             raise ViewfinderError(f"{key} is {value!r}; expected an integer of {smallest} or more.")
-    if config.image.interpolation not in INTERPOLATIONS:
+    workers = config.loader.num_workers
+    if workers != "auto" and (not isinstance(workers, int) or workers is True or workers < 0):
         raise ViewfinderError(
-            f"image.interpolation is {config.image.interpolation!r}; "
-            f"expected {', '.join(INTERPOLATIONS)}."
+            f"loader.num_workers is {workers!r}; expected an integer of 0 or more, or auto."
         )
+    for key, choices in (("image.interpolation", INTERPOLATIONS), ("loader.cache", CACHES)):
+        value = OmegaConf.select(config, key)
+        if value not in choices:
+            raise ViewfinderError(f"{key} is {value!r}; expected {', '.join(choices)}.")
     _check_size("size", config.image.size)
     if config.image.test_size is not None:
         _check_size("test_size", config.image.test_size)
