@@ -57,7 +57,11 @@ def idle_seconds(folder: Path) -> float:
 
 
 def worker_memory(folder: Path) -> int:
-    """Return the bytes that a worker has to itself after it went through all images."""
+    """Return the bytes that a worker wrote for itself alone, after it went through all images.
+
+    Pages of the split files are not among them: the system keeps one copy for all processes, and
+    takes it back when memory is short.
+    """
     from viewfinder.data.loading.datamodule import VisionDataModule
     from viewfinder.data.loading.views import ClassLabel
 
@@ -74,7 +78,9 @@ def worker_memory(folder: Path) -> int:
     for _ in batches:
         pass
     (worker,) = psutil.Process().children()
-    return int(worker.memory_full_info().uss)
+    lines = Path(f"/proc/{worker.pid}/smaps_rollup").read_text().splitlines()
+    (kilobytes,) = (line.split()[1] for line in lines if line.startswith("Private_Dirty:"))
+    return 1024 * int(kilobytes)
 
 
 def main() -> None:

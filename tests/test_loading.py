@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from faster_coco_eval.core import mask as coco_mask
 from split_project import encode, picture
 
 from viewfinder.data.archive import Archive, write_checksums
@@ -21,7 +22,15 @@ from viewfinder.data.loading.batch_augmentation import Flip, Shift, uniform
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
-from viewfinder.data.loading.views import Boxes, ClassLabel, SemanticMask, SingleBox, View
+from viewfinder.data.loading.views import (
+    Boxes,
+    ClassesPresent,
+    ClassLabel,
+    Instances,
+    SemanticMask,
+    SingleBox,
+    View,
+)
 from viewfinder.data.loading.workers import available_cores, worker_count
 from viewfinder.data.readers.record import MaskFile, Object, Record
 from viewfinder.data.schema import SPLITS, SplitInfo, split_path
@@ -46,7 +55,7 @@ def record(number: int) -> tuple[Record, bytes, bytes]:
     found = Record(
         id=f"{name}.jpg",
         label=number % 2,
-        objects=(Object(box, number % 2),),
+        objects=(Object(box, number % 2, coco_mask.encode(np.asfortranarray(mask))["counts"]),),
         mask=MaskFile(f"{name}.png"),
     )
     return found, encode(pixels, "JPEG", quality=95), encode(mask)
@@ -166,14 +175,23 @@ AUGMENTATIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "crop_flip": lambda: {"crop": A.RandomResizedCrop(size=SIZE), "flip": Flip()},
     "shift_flip": lambda: {"shift": Shift(padding=3), "flip": Flip()},
 }
-VIEWS: list[type[View]] = [ClassLabel, SingleBox, Boxes, SemanticMask]
+VIEWS: list[type[View]] = [
+    ClassLabel,
+    ClassesPresent,
+    SingleBox,
+    Boxes,
+    SemanticMask,
+    Instances,
+]
+CASES = [(view, name) for view in VIEWS for name in AUGMENTATIONS]
+BATCHWISE = ("crop_flip", "shift_flip")
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    ("view", "name"),
+    [(view, name) for view, name in CASES if view is ClassLabel or name not in BATCHWISE],
+)
 def test_cached_images_give_the_same_batches(project: Path, view: type[View], name: str) -> None:
-    if view is not ClassLabel and name in ("crop_flip", "shift_flip"):
-        pytest.skip("batch augmentations are for classes of whole images")
     plain, cached, sharded = (
         module(project, view(), augmentations=AUGMENTATIONS[name](), **options)
         for options in ({}, {"cache": "ram"}, {"cache": "ram", "dataset": "sharded"})
@@ -185,6 +203,28 @@ def test_cached_images_give_the_same_batches(project: Path, view: type[View], na
     assert same(batches(plain), batches(cached))
     assert same(batches(plain, epoch=4), batches(cached, epoch=4))
     assert same(batches(plain), batches(plain, epoch=4)) is False
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+@pytest.mark.parametrize("name", ["none", "flip_color", "shift_flip"])
+def test_grey_batches_are_the_grey_of_coloured_ones(project: Path, name: str, cache: Any) -> None:
+    grey, coloured = (
+        batches(
+            module(
+                project,
+                ClassLabel(),
+                augmentations=AUGMENTATIONS[name](),
+                channels=channels,
+                cache=cache,
+            )
+        )
+        for channels in (1, 3)
+    )
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    for one, three in zip(grey, coloured, strict=True):
+        assert one["image"].shape == (4, 1, *SIZE)
+        expected = (three["image"] * weights).sum(dim=1, keepdim=True)
+        assert (one["image"] - expected).abs().max() < 1
 
 
 @pytest.mark.parametrize("cache", ["none", "ram"])
