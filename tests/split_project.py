@@ -8,13 +8,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
 from viewfinder.data.archive import write_checksums
 from viewfinder.data.schema import SPLITS
+from viewfinder.data.shards import read_shards
 from viewfinder.data.sources.zip_writer import write_zip
 
 NAME = "pets"
@@ -84,8 +84,7 @@ def members(project: Path) -> dict[str, list[str]]:
     """Return the ids of each split file."""
     ids = {}
     for split in SPLITS:
-        with pa.memory_map(str(output(project) / f"{split}.arrow")) as source:
-            ids[split] = pa.ipc.open_stream(source).read_all().column("id").to_pylist()
+        ids[split] = read_shards(output(project) / split).column("id").to_pylist()
     return ids
 
 

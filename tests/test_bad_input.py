@@ -96,7 +96,7 @@ def test_a_data_set_that_cannot_serve_a_task_is_refused(run: Run) -> None:
 def test_a_training_without_split_files_names_the_command(project: Path, run: Run) -> None:
     shutil.rmtree(project / "data" / "splits")
     error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
-    assert "train.arrow" in error
+    assert "data/splits/digits/train" in error
     assert "dvc repro split@digits" in error
 
 

@@ -294,10 +294,8 @@ def test_every_augment_option_changes_images_into_images(name: str) -> None:
     augmentations = list(instantiate(config.augment, _convert_="all").values())
     assert bool(augmentations) == (name != "none")
     image = torch.arange(32 * 32 * 3).reshape(32, 32, 3).to(torch.uint8).numpy()
-    results = [
-        Transform((32, 32), augmentations=augmentations)(Sample(image), seed=(0, 0, index)).image
-        for index in range(8)
-    ]
+    transform = Transform((32, 32), augmentations=augmentations)
+    results = [transform(Sample(image), seed=(0, 0, index)).image for index in range(8)]
     assert all(item.shape == image.shape and item.dtype == image.dtype for item in results)
     assert any((item != image).any() for item in results) == bool(augmentations)
 

@@ -248,7 +248,7 @@ def test_an_image_of_another_size_than_its_annotations_is_refused(tmp_path: Path
     with archive_of(tmp_path / "raw", {"pictures/a.png": png(0)}) as archive:
         with pytest.raises(ViewfinderError, match=r"a\.png.*30 x 20.*20 x 30"):
             info = SplitInfo("pets", "val", reading.classes, {})
-            write_split(tmp_path / "val.arrow", reading.records, archive, ["objects"], info)
+            write_split(tmp_path / "val", reading.records, archive, ["objects"], info)
 
 
 def test_coco_files_with_other_categories_are_refused(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_split_file_gives_back_what_was_written(tmp_path: Path) -> None:
     info = SplitInfo("pets", "val", ["cat", "dog"], {"data.zip": "12ab"})
     reading = read_document(tmp_path / "json", coco_document())
     contents = {record.id: png(n) for n, record in enumerate(reading.records)}
-    path = tmp_path / "val.arrow"
+    path = tmp_path / "val"
     with archive_of(tmp_path / "raw", contents) as archive:
         write_split(path, reading.records, archive, reading.annotations, info)
     split = SplitFile(path)
@@ -328,7 +328,8 @@ def test_a_split_file_gives_back_what_was_written(tmp_path: Path) -> None:
     ]
     assert split.row(1, ["objects"]) == {"objects": []}
     before = split.digest()
-    path.write_bytes(path.read_bytes() + b"\0")
+    shard = path / "00000.arrow"
+    shard.write_bytes(shard.read_bytes() + b"\0")
     assert split.digest() != before
 
 
@@ -338,23 +339,25 @@ def test_an_unreadable_image_is_refused_by_name(tmp_path: Path, content: bytes) 
     with archive_of(tmp_path, {"good.png": png(1), "dog/bad.png": content}) as archive:
         found = [Record(id="good.png", label=0), Record(id="dog/bad.png", label=1)]
         with pytest.raises(ViewfinderError, match=r"data\.zip.*'dog/bad\.png'"):
-            write_split(tmp_path / "val.arrow", found, archive, ["label"], info)
+            write_split(tmp_path / "val", found, archive, ["label"], info)
 
 
 def test_an_image_that_the_archive_lacks_is_refused_by_name(tmp_path: Path) -> None:
     info = SplitInfo("pets", "val", ["cat", "dog"], {})
     with archive_of(tmp_path, {"a.png": png(1)}) as archive:
         with pytest.raises(ViewfinderError, match=r"'b\.png'"):
-            write_split(tmp_path / "x.arrow", [Record(id="b.png")], archive, [], info)
+            write_split(tmp_path / "x", [Record(id="b.png")], archive, [], info)
 
 
 def test_a_file_that_is_no_split_file_is_refused_by_name(tmp_path: Path) -> None:
-    path = tmp_path / "pets" / "val.arrow"
+    path = tmp_path / "pets" / "val"
     with pytest.raises(ViewfinderError, match="split@pets"):
         SplitFile(path)
-    path.parent.mkdir()
-    path.write_bytes(b"something else entirely")
-    with pytest.raises(ViewfinderError, match=r"val\.arrow is not a split file"):
+    path.mkdir(parents=True)
+    with pytest.raises(ViewfinderError, match=r"00000\.arrow does not exist"):
+        SplitFile(path)
+    (path / "00000.arrow").write_bytes(b"something else entirely")
+    with pytest.raises(ViewfinderError, match=r"val is not a split"):
         SplitFile(path)
 
 
@@ -448,7 +451,7 @@ def test_a_crowd_is_no_box_to_learn(tmp_path: Path) -> None:
     document["annotations"][0]["bbox"] = [0, 0, 5, 5]
     reading = read_document(tmp_path / "json", document)
     contents = {record.id: png(n) for n, record in enumerate(reading.records)}
-    path = tmp_path / "val.arrow"
+    path = tmp_path / "val"
     with archive_of(tmp_path / "raw", contents) as archive:
         info = SplitInfo("pets", "val", reading.classes, {})
         write_split(path, reading.records, archive, reading.annotations, info)

@@ -8,17 +8,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from split_project import STRATIFIED, encode, make_project, members, output, pets, picture, report
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.readers.record import Reading, Record
+from viewfinder.data.readers.record import Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
 from viewfinder.data.report.split_rows import SplitRows
 from viewfinder.data.schema import SPLITS, SplitInfo, split_schema
+from viewfinder.data.shards import ShardWriter
 from viewfinder.data.sources.zip_writer import write_zip
 from viewfinder.data.splits.assign import Assignment
 from viewfinder.data.splits.pixels import decode
@@ -112,7 +112,7 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
     write_zip(raw / "roads.zip", images.items())
     write_checksums(raw)
     with Archive(raw) as archive:
-        scan = scan_images(Reading(["road", "sky"], ["mask"], records), archive)
+        scan = scan_images(records, archive)
     assignment: Assignment = {
         split: [record] for split, record in zip(SPLITS, scan.records, strict=True)
     }
@@ -126,9 +126,8 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
             "group": None,
             "mask": {"bytes": encode(mask), "path": None},
         }
-        table = pa.Table.from_pylist([row], schema=split_schema(["mask"], info))
-        with pa.ipc.new_stream(str(tmp_path / f"{split}.arrow"), table.schema) as stream:
-            stream.write_table(table)
+        with ShardWriter(tmp_path / split, split_schema(["mask"], info)) as shards:
+            shards.write(row, len(images[f"{split}.png"]))
     outcome = Outcome("roads", ["road", "sky"], scan.records, assignment, scan, [], [], [])
     with SplitRows(tmp_path, assignment) as rows:
         document = write_document(outcome, rows)

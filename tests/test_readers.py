@@ -76,7 +76,7 @@ def refusal(reader: Callable[..., Reading], folder: Path, members: Members, **op
 
 
 def written(folder: Path, members: Members, reading: Reading, archive: Archive) -> SplitFile:
-    path = folder / "train.arrow"
+    path = folder / "train"
     info = SplitInfo("pets", "train", reading.classes, {})
     write_split(path, reading.records, archive, reading.annotations, info)
     return SplitFile(path)

@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from patches import NORMALISATION, SIDE, TinyNet, make_task, patches, trainer, write_patches
@@ -20,6 +19,7 @@ from viewfinder.data.loading.rank_share import RankShare
 from viewfinder.data.loading.sampler import EpochSampler
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.schema import SplitInfo, split_schema
+from viewfinder.data.shards import ShardWriter
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localization as RawLocalization
 from viewfinder.tasks import (
@@ -299,10 +299,10 @@ def test_rare_pixels_weigh_more(tmp_path: Path) -> None:
     encoded = {"path": "a.png", "bytes": cv2.imencode(".png", mask)[1].tobytes()}
     row = {"id": "a", "image": encoded, "width": 8, "height": 8, "group": None, "mask": encoded}
     schema = split_schema(["mask"], SplitInfo("scenes", "train", ["a", "b", "c", "d"], {}))
-    with pa.ipc.new_stream(folder / "train.arrow", schema) as writer:
-        writer.write_table(pa.Table.from_pylist([row], schema=schema))
+    with ShardWriter(folder / "train", schema) as shards:
+        shards.write(row, 1000)
     task = make_task(SemanticSegmentation, losses={"cross_entropy": 1.0}, class_weights="balanced")
-    task.learn_from(SplitFile(folder / "train.arrow"))
+    task.learn_from(SplitFile(folder / "train"))
     assert task.weights.tolist() == pytest.approx([2 / 40, 2.0, 1.0, 1.0])
     logits = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     target = torch.from_numpy(mask)[None].long()

@@ -64,17 +64,19 @@ def build_datamodule(
         batch_size=config.loader.batch_size,
         num_workers=config.loader.num_workers,
         balanced=config.loader.balanced,
+        cache=config.loader.cache,
         seed=config.seed,
         splits=splits,
         project=project,
     )
 
 
-def load_augmentations(option: str, project: Path) -> dict[str, Any]:
+def load_augmentations(option: str, size: tuple[int, int], project: Path) -> dict[str, Any]:
     """Build the transforms of an option of ``conf/augment/``.
 
     Args:
         option: Its name.
+        size: Height and width of the model's input, pixels, which an option may name.
         project: The checkout.
 
     Raises:
@@ -87,7 +89,8 @@ def load_augmentations(option: str, project: Path) -> dict[str, Any]:
         raise ViewfinderError(
             f"There is no augmentation {option!r}: {path} does not exist. There are {known}."
         )
-    built: dict[str, Any] = _instantiate(OmegaConf.load(path), "augment")
+    config = OmegaConf.create({"image": {"size": list(size)}, "augment": OmegaConf.load(path)})
+    built: dict[str, Any] = _instantiate(config.augment, "augment")
     return built
 
 

@@ -22,6 +22,7 @@ LARGEST_SEED = 2**32 - 1
 # `_target_` names.
 BUILT = ("task", "model", "optimizer", "trainer")
 SECTIONS = (*BUILT, "dataset", "image", "loader", "training", "predict", "export")
+CACHES = ("none", "ram")
 TRAINING_KEYS = (
     "name",
     "seed",
@@ -237,7 +238,6 @@ def check(config: DictConfig, project: Path) -> None:
     for key, smallest, largest in (
         ("seed", 0, LARGEST_SEED),
         ("loader.batch_size", 1, None),
-        ("loader.num_workers", 0, None),
         ("trainer.max_epochs", 1, None),
     ):
         value = OmegaConf.select(config, key)
@@ -245,11 +245,15 @@ def check(config: DictConfig, project: Path) -> None:
         if not whole or value < smallest or (largest is not None and value > largest):
             span = f"of {smallest} or more" if largest is None else f"from {smallest} to {largest}"
             raise ViewfinderError(f"{key} is {value!r}; expected an integer {span}.")
-    if config.image.interpolation not in INTERPOLATIONS:
+    workers = config.loader.num_workers
+    if workers != "auto" and (not isinstance(workers, int) or workers is True or workers < 0):
         raise ViewfinderError(
-            f"image.interpolation is {config.image.interpolation!r}; "
-            f"expected {', '.join(INTERPOLATIONS)}."
+            f"loader.num_workers is {workers!r}; expected an integer of 0 or more, or auto."
         )
+    for key, choices in (("image.interpolation", INTERPOLATIONS), ("loader.cache", CACHES)):
+        value = OmegaConf.select(config, key)
+        if value not in choices:
+            raise ViewfinderError(f"{key} is {value!r}; expected {', '.join(choices)}.")
     _check_size("size", config.image.size)
     if config.image.test_size is not None:
         _check_size("test_size", config.image.test_size)

@@ -1,11 +1,11 @@
-"""The contract between the data and everything behind it: what a split file holds.
+"""The contract between the data and everything behind it: what a split holds.
 
-A split is one Arrow IPC stream of encoded images and their annotations. The schema's metadata
-carries the class names and where the data came from.
+A split is a folder of Arrow IPC streams of encoded images and their annotations. The schema's
+metadata carries the class names and where the data came from.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -51,6 +51,7 @@ class SplitInfo:
         classes: Class names; a class index counts into them.
         sources: SHA-256 of each archive that the rows came from, by file name.
         version: Version of the schema.
+        rows: Number of rows of the split, all shards together.
     """
 
     dataset: str
@@ -58,6 +59,7 @@ class SplitInfo:
     classes: list[str]
     sources: dict[str, str]
     version: int = SCHEMA_VERSION
+    rows: int | None = field(default=None, compare=False)
 
     def to_metadata(self) -> dict[bytes, bytes]:
         """Return the metadata for an Arrow schema."""
@@ -80,8 +82,8 @@ def split_schema(annotations: list[str], info: SplitInfo) -> pa.Schema:
 
 
 def split_path(dataset: str, split: Split) -> Path:
-    """Return where a split file of a data set lies, relative to the project."""
-    return Path("data", "splits", dataset, f"{split}.arrow")
+    """Return where the folder of a split lies, relative to the project."""
+    return Path("data", "splits", dataset, split)
 
 
 def report_path(dataset: str, suffix: Literal["html", "json"] = "html") -> Path:

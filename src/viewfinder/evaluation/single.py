@@ -11,7 +11,8 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from viewfinder.data.loading.sample import Sample, decode_image
+from viewfinder.data.loading.decode import decode_image, shrink
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.errors import ViewfinderError
@@ -106,7 +107,10 @@ def predict_picture(task: VisionTask, transform: Transform, path: Path) -> Pictu
         raise ViewfinderError(
             f"The picture {path} ({len(content)} bytes) can't be read as an image."
         ) from error
-    pixels = torch.from_numpy(transform(Sample(image)).image).permute(2, 0, 1)
+    # As large images are decoded for training.
+    reduction = transform.reduction(image.shape[:2], augmented=False, annotated=False)
+    sample = transform(Sample(shrink(image, reduction)))
+    pixels = torch.from_numpy(sample.image).permute(2, 0, 1)
     found = {name: value[0].cpu() for name, value in task.predict(pixels[None]).items()}
     shares = None
     if "probabilities" in found and found["probabilities"].ndim == 1:

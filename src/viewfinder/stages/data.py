@@ -61,7 +61,7 @@ def _draw(name: str, options: Sequence[str], project: Path) -> None:
     split = SplitFile(project / split_path(name, "train"))
     size = _drawn_size(split)
     transforms = {
-        option: Transform(size, "area", list(load_augmentations(option, project).values()))
+        option: Transform(size, "area", list(load_augmentations(option, size, project).values()))
         for option in options
     }
     path = project / "outputs" / "augmentations" / f"{name}-{'-'.join(options)}.png"

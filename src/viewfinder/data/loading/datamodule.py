@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import cv2
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.balanced import BalancedSampler
 from viewfinder.data.loading.class_counts import image_classes
-from viewfinder.data.loading.dataset import Batch, SplitDataset, collate
+from viewfinder.data.loading.dataset import Batch, SplitDataset
 from viewfinder.data.loading.rank_share import EpochOrder, share
 from viewfinder.data.loading.sampler import EpochSampler
 from viewfinder.data.loading.split_file import SplitFile
@@ -24,9 +23,18 @@ from viewfinder.data.loading.views import (
     SemanticMask,
     SingleBox,
     View,
+    WholeImageView,
+)
+from viewfinder.data.loading.workers import (
+    WorkerCount,
+    one_thread,
+    start_method,
+    worker_count,
 )
 from viewfinder.data.schema import SPLITS, Split, split_path
 from viewfinder.errors import ViewfinderError
+
+Cache = Literal["none", "ram"]
 
 _SERVED_BY: dict[str, type[View]] = {
     "classification": ClassLabel,
@@ -50,9 +58,12 @@ class VisionDataModule(pl.LightningDataModule):
         size: Height and width of the model's input, pixels.
         interpolation: How images are resampled to it.
         channels: 1 for grey images, 3 for RGB.
-        augmentations: Albumentations transforms for training, by name, in order.
+        augmentations: Augmentations for training, by name, in order.
         batch_size: Images a batch.
-        num_workers: Loader processes; 0 loads in the training process.
+        num_workers: Loader processes; 0 loads in the training process, ``auto`` decides by a short
+            measurement.
+        cache: ``ram`` decodes each training and validation image once and keeps it in memory; the
+            batches stay the same.
         balanced: Whether training batches hold every class as often as every other.
         seed: Seed of order and augmentation.
         splits: The splits to open; the others are neither read nor checked.
@@ -72,7 +83,8 @@ class VisionDataModule(pl.LightningDataModule):
         channels: int = 3,
         augmentations: Mapping[str, Any] | None = None,
         batch_size: int = 32,
-        num_workers: int = 0,
+        num_workers: WorkerCount = 0,
+        cache: Cache = "none",
         balanced: bool = False,
         seed: int = 0,
         splits: Sequence[Split] = SPLITS,
@@ -82,6 +94,7 @@ class VisionDataModule(pl.LightningDataModule):
         self.view = view
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.cache = cache
         self.balanced = balanced
         self.seed = seed
         self.splits: dict[Split, SplitFile] = {
@@ -91,6 +104,12 @@ class VisionDataModule(pl.LightningDataModule):
         self.classes = view.classes(self.splits[splits[0]])
         transforms: Sequence[Any] = list((augmentations or {}).values())
         self.transform = Transform(size, interpolation, transforms, channels)
+        if self.transform.of_batches and not isinstance(view, WholeImageView):
+            raise ViewfinderError(
+                f"The augmentations {', '.join(augmentations or {})} hold one of whole batches, "
+                "which can't move boxes or masks along. Use albumentations transforms instead."
+            )
+        self._datasets: dict[Split, SplitDataset] = {}
 
     def _check(self, dataset: str) -> None:
         for split, file in self.splits.items():
@@ -121,20 +140,26 @@ class VisionDataModule(pl.LightningDataModule):
         return self._loader("test")
 
     def _loader(self, split: Split, *, training: bool = False) -> DataLoader[Batch]:
-        file = self.splits[split]
-        seed = self.seed if training else None
-        dataset = SplitDataset(file, self.view, self.transform, seed)
+        dataset = self._dataset(split, training=training)
+        accelerated = self._accelerated()
+        workers = (
+            worker_count(dataset, accelerated=accelerated)
+            if self.num_workers == "auto"
+            else self.num_workers
+        )
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=share(self._order(file, training=training), even=training),
-            drop_last=training and len(file) > self.batch_size,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            collate_fn=collate,
+            sampler=share(self._order(dataset.split, training=training), even=training),
+            drop_last=training and len(dataset) > self.batch_size,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            multiprocessing_context=start_method() if workers else None,
+            pin_memory=accelerated,
+            collate_fn=_as_loaded,
             # Drawing worker seeds from the global generator would disturb an exact resume.
             generator=torch.Generator().manual_seed(self.seed),
-            worker_init_fn=_one_thread_a_worker,
+            worker_init_fn=one_thread,
         )
 
     def _order(self, file: SplitFile, *, training: bool) -> EpochOrder:
@@ -142,6 +167,25 @@ class VisionDataModule(pl.LightningDataModule):
             return BalancedSampler(image_classes(file), self.seed)
         return EpochSampler(len(file), self.seed, shuffle=training)
 
+    def _dataset(self, split: Split, *, training: bool) -> SplitDataset:
+        if split not in self._datasets:
+            self._datasets[split] = SplitDataset(
+                self.splits[split],
+                self.view,
+                self.transform,
+                self.seed if training else None,
+                # Test images are seen once, so that keeping them gains nothing.
+                cached=self.cache == "ram" and split != "test",
+            )
+        return self._datasets[split]
 
-def _one_thread_a_worker(worker: int) -> None:
-    cv2.setNumThreads(0)
+    def _accelerated(self) -> bool:
+        if self.trainer is not None:
+            return self.trainer.strategy.root_device.type == "cuda"
+        return torch.cuda.is_available()
+
+
+def _as_loaded(batch: Any) -> Batch:
+    """Return what the data set gives for a list of keys, which is a batch already."""
+    loaded: Batch = batch
+    return loaded

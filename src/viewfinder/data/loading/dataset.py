@@ -1,56 +1,160 @@
 """A split as a PyTorch data set."""
 
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
+from viewfinder.data.loading.augmentation import Generators
+from viewfinder.data.loading.decode import Reduction, decode_image
+from viewfinder.data.loading.pixel_cache import PixelCache
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.sampler import SampleKey
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
-from viewfinder.data.loading.views import View
+from viewfinder.data.loading.views import View, WholeImageView
 
 Item = dict[str, Any]
 Batch = dict[str, Any]
 
+_ANNOTATIONS = frozenset({"mask", "objects"})
+
 
 class SplitDataset(Dataset[Item]):
-    """Decodes, transforms and converts the rows of a split file.
+    """Decodes, transforms and converts the rows of a split, a batch at a time.
 
     Args:
         split: The rows.
         view: What the task sees of them.
         transform: How samples are brought to the model's input.
         seed: Seed of the augmentations; None takes the samples as they are.
+        cached: Whether all images are decoded now and kept in memory.
+
+    Raises:
+        ViewfinderError: If an image can't be decoded, or the memory does not suffice for all.
     """
 
     def __init__(
-        self, split: SplitFile, view: View, transform: Transform, seed: int | None = None
+        self,
+        split: SplitFile,
+        view: View,
+        transform: Transform,
+        seed: int | None = None,
+        *,
+        cached: bool = False,
     ) -> None:
         self.split = split
         self.view = view
         self.transform = transform
         self.seed = seed
+        self._by_rows = view.row_targets if isinstance(view, WholeImageView) else None
+        self._annotated = bool(_ANNOTATIONS & set(view.columns))
+        self._columns = [*(name for name in view.columns if name != "image"), "height", "width"]
+        self._cache: PixelCache | None = None
+        if cached:
+            full_size = seed is not None and transform.before_resize
+            resize = None if full_size else transform.resized
+            self._cache = PixelCache(split, self._reduction, resize, transform.size)
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, key: SampleKey) -> Item:
-        """Return one item: ``image``, uint8 [channels, H, W], its ``id``, and the view's targets.
+        """Return one item: a batch of one, without its first dimension."""
+        return {name: values[0] for name, values in self.__getitems__([key]).items()}
+
+    def __getitems__(self, keys: Sequence[SampleKey]) -> Batch:
+        """Return a batch: ``image``, uint8 [B, channels, H, W], ``id``, and the view's targets.
+
+        The images lie in memory with their channels last, as decoders give and networks like them.
 
         Args:
-            key: Epoch, which only the augmentation depends on, and row number.
+            keys: Epoch, which only the augmentation depends on, and row number.
         """
-        epoch, index = key
-        row = self.split.row(index, self.view.columns)
-        sample = self.view.sample(row)
-        seed = None if self.seed is None else (self.seed, epoch, index)
-        transformed = self.transform(sample, seed)
+        epochs, indices = np.array(keys, np.int64).T
+        rows = self.split.rows(indices, self._columns)
+        names = {"id": [row["id"] for row in rows]}
+        if self._takes_whole_batches():
+            assert self._by_rows is not None
+            assert self._cache is not None
+            images = self._augmented(self._cache.batch(indices), epochs, indices)
+            return names | {"image": _channels_first(images)} | self._by_rows(rows)
+        images = _new_images(len(rows), self.transform.size)
+        draws = self._draws(keys)
+        targets = []
+        for place, image in enumerate(self._images(indices, rows)):
+            sample = self._sample(rows[place], image, draws[place])
+            # Copied at once: to free many arrays together gives their memory back to the system.
+            images[place] = sample.image
+            if self._by_rows is None:
+                targets.append(self.view.targets(sample))
+        images = self._augmented(images, epochs, indices)
+        joined = collate(targets) if self._by_rows is None else self._by_rows(rows)
+        return names | {"image": _channels_first(images)} | joined
+
+    def _takes_whole_batches(self) -> bool:
+        """Tell whether no image needs work of its own."""
+        single_work = self.seed is not None and (
+            self.transform.before_resize or self.transform.after_resize
+        )
+        return self._cache is not None and not single_work and isinstance(self.view, WholeImageView)
+
+    def _images(
+        self, indices: NDArray[np.int64], rows: Sequence[Mapping[str, Any]]
+    ) -> Iterator[NDArray[np.uint8]]:
+        """Yield decoded images one at a time: each is used while the processor's cache holds it."""
+        if self._cache is not None:
+            yield from map(self._cache.image, indices)
+            return
+        for content, row in zip(self.split.images(indices), rows, strict=True):
+            reduction = self._reduction(row["height"], row["width"])
+            yield decode_image(memoryview(content), row["id"], reduction)
+
+    def _reduction(self, height: int, width: int) -> Reduction:
+        return self.transform.reduction(
+            (height, width), augmented=self.seed is not None, annotated=self._annotated
+        )
+
+    def _draws(self, keys: Sequence[SampleKey]) -> list[Generators | None]:
+        if self.seed is None:
+            return [None] * len(keys)
+        return self.transform.draw([(self.seed, *key) for key in keys])
+
+    def _sample(
+        self, row: Mapping[str, Any], image: NDArray[np.uint8], source: Generators | None
+    ) -> Sample:
+        sample = self.view.sample({**row, "image": image})
+        sample.frame = (row["height"], row["width"])
+        transformed = self.transform.drawn(sample, source)
         if self.view.keeps_boxes and len(transformed.boxes) < len(sample.boxes):
-            transformed = self.transform(sample)
-        image = torch.from_numpy(transformed.image).permute(2, 0, 1)
-        return {"id": row["id"], "image": image, **self.view.targets(transformed)}
+            return self.transform.drawn(sample, None)
+        return transformed
+
+    def _augmented(
+        self, images: NDArray[np.uint8], epochs: NDArray[np.int64], indices: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        if self.seed is not None:
+            images = self.transform.on_batch(images, self.seed, epochs, indices)
+        return self.transform.grey(images)
+
+
+def _new_images(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return room for images, [B, H, W, 3]; a worker shares it with the training process."""
+    shape = (count, *size, 3)
+    if get_worker_info() is None:
+        return np.empty(shape, np.uint8)
+    # PyTorch's own collate function does the same, which saves a copy.
+    storage: Any = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape).numpy()
+
+
+def _channels_first(images: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
 
 
 def collate(items: list[Item]) -> Batch:

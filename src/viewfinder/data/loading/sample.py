@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.errors import ViewfinderError
+_AS_THE_IMAGE = (0, 0)
 
 
 def _no_boxes() -> NDArray[np.float32]:
@@ -24,10 +23,12 @@ class Sample:
     Attributes:
         image: RGB, uint8 [H, W, 3], or grey, uint8 [H, W, 1].
         label: Class of the whole image.
-        boxes: Left, top, right, bottom in pixels, float32 [N, 4].
+        boxes: Left, top, right, bottom in pixels of the frame, float32 [N, 4].
         labels: Class of each box, int64 [N].
-        mask: Class index of each pixel, 255 where it does not count, uint8 [H, W].
-        instances: One mask a box, uint8 [N, H, W], values 0 and 1.
+        mask: Class index of each pixel, 255 where it does not count, uint8 [H, W] of the frame.
+        instances: One mask a box, uint8 [N, H, W] of the frame, values 0 and 1.
+        frame: Height and width that boxes and masks refer to, pixels. They are the image's own,
+            but where it was decoded at a reduced scale or is kept at the model's input size.
     """
 
     image: NDArray[np.uint8]
@@ -36,33 +37,9 @@ class Sample:
     labels: NDArray[np.int64] = field(default_factory=_no_labels)
     mask: NDArray[np.uint8] | None = None
     instances: NDArray[np.uint8] | None = None
+    frame: tuple[int, int] = _AS_THE_IMAGE
 
-
-def decode_image(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode an image file to RGB, uint8 [H, W, 3], turned as its EXIF data say.
-
-    Raises:
-        ViewfinderError: If the bytes are no image that can be decoded.
-    """
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if image is None:
-        raise ViewfinderError(
-            f"The image {name!r} ({len(content)} bytes) can't be decoded. "
-            "Repair it or take it out of the data set's archive, then run `dvc repro`."
-        )
-    return np.asarray(image, np.uint8)
-
-
-def decode_mask(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Decode a mask of a split file to class indices, uint8 [H, W].
-
-    Raises:
-        ViewfinderError: If the bytes are no image that can be decoded.
-    """
-    mask = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise ViewfinderError(
-            f"The mask {name!r} ({len(content)} bytes) can't be decoded. "
-            "Run the split stage again: `dvc repro`."
-        )
-    return np.asarray(mask, np.uint8)
+    def __post_init__(self) -> None:
+        """Take the image's own frame if there is no other."""
+        if self.frame == _AS_THE_IMAGE:
+            self.frame = (self.image.shape[0], self.image.shape[1])

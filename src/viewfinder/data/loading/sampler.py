@@ -34,7 +34,9 @@ class EpochSampler(Sampler[SampleKey]):
         return self.size
 
     def __iter__(self) -> Iterator[SampleKey]:
+        # A list of tuples would take over 100 bytes a sample.
         if not self.shuffle:
-            return iter([(0, index) for index in range(self.size)])
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.size).tolist()
-        return iter([(self.epoch, index) for index in order])
+            return ((0, index) for index in range(self.size))
+        epoch = self.epoch
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.size)
+        return ((epoch, int(index)) for index in order)

@@ -1,51 +1,93 @@
-"""Random access to the rows of a split file."""
+"""Random access to the rows of a split."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from viewfinder.data.schema import SCHEMA_VERSION, SplitInfo
+from viewfinder.data.shards import read_shards, shard_paths
 from viewfinder.errors import ViewfinderError
+
+_READ_BYTES = 2**20
+
+Rows = Sequence[int] | NDArray[np.int64]
 
 
 class SplitFile:
-    """A split file, memory-mapped: opening it reads no image, and processes share its pages.
+    """A split, memory-mapped: opening it reads no image, and processes share its pages.
 
     Args:
-        path: The Arrow stream that the split stage wrote.
+        path: The folder of Arrow streams that the split stage wrote.
 
     Raises:
-        ViewfinderError: If the file is missing, or is not a split file of this schema version.
+        ViewfinderError: If it is missing, incomplete, or no split of this schema version.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         again = f"Run `dvc repro split@{path.parent.name}`."
         try:
-            with pa.memory_map(str(path)) as source:
-                self.table: pa.Table = pa.ipc.open_stream(source).read_all()
+            self.table: pa.Table = read_shards(path)
             self.info = SplitInfo.from_schema(self.table.schema)
-        except FileNotFoundError:
-            raise ViewfinderError(f"The split file {path} does not exist. {again}") from None
+        except FileNotFoundError as error:
+            missing = error.args[0] if path.is_dir() else path
+            raise ViewfinderError(f"The split {missing} does not exist. {again}") from None
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ViewfinderError(f"{path} is not a split file: {error}. {again}") from error
+            raise ViewfinderError(f"{path} is not a split: {error}. {again}") from error
         if self.info.version != SCHEMA_VERSION:
             raise ViewfinderError(
                 f"{path} has schema version {self.info.version}; expected {SCHEMA_VERSION}. {again}"
             )
-        self._columns = frozenset(self.table.column_names)
+        if self.info.rows not in (None, len(self)):
+            raise ViewfinderError(
+                f"{path} has {len(self)} rows; expected {self.info.rows}. A shard is missing or "
+                f"cut off. {again}"
+            )
+        self._chunks = {name: self.table.column(name).chunks for name in self.table.column_names}
+        self._images = [chunk.field("bytes") for chunk in self._chunks["image"]]
+        lengths = [len(chunk) for chunk in self._images]
+        self._starts = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    def row(self, index: int, columns: list[str]) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[type["SplitFile"], tuple[Path]]:
+        # Another process maps the files again; a pickled table would be a copy of them.
+        return SplitFile, (self.path,)
+
+    def row(self, index: int, columns: Sequence[str]) -> dict[str, Any]:
         """Return those of the named columns that there are, of one row, as Python values."""
-        present = [name for name in columns if name in self._columns]
-        return {name: self.table.column(name)[index].as_py() for name in present}
+        return self.rows([index], columns)[0]
+
+    def rows(self, indices: Rows, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Return those of the named columns that there are, of several rows, as Python values."""
+        present = [(name, self._chunks[name]) for name in columns if name in self._chunks]
+        return [
+            {name: chunks[chunk][place].as_py() for name, chunks in present}
+            for chunk, place in self._places(indices)
+        ]
+
+    def images(self, indices: Rows) -> list[pa.Buffer]:
+        """Return the encoded images of several rows: views of the files, not copies."""
+        return [self._images[chunk][place].as_buffer() for chunk, place in self._places(indices)]
 
     def digest(self) -> str:
-        """Return the SHA-256 of the file's content."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """Return the SHA-256 of the content of all shards, one after the other."""
+        digest = hashlib.sha256()
+        for path in shard_paths(self.path):
+            with path.open("rb") as file:
+                while block := file.read(_READ_BYTES):
+                    digest.update(block)
+        return digest.hexdigest()
+
+    def _places(self, indices: Rows) -> list[tuple[int, int]]:
+        """Return for each row its record batch and its place there."""
+        wanted = np.asarray(indices, np.int64)
+        wanted = np.where(wanted < 0, wanted + len(self), wanted)
+        chunks = np.searchsorted(self._starts, wanted, side="right") - 1
+        return list(zip(chunks.tolist(), (wanted - self._starts[chunks]).tolist(), strict=True))

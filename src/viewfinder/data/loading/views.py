@@ -5,16 +5,18 @@ transformed sample into the tensors of a batch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
-from viewfinder.data.loading.sample import Sample, decode_image, decode_mask
+from viewfinder.data.loading.decode import decode_image, decode_mask
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 
 BACKGROUND = "background"
@@ -38,14 +40,23 @@ class View(Protocol):
         """Return the names of the classes that a model of this view tells apart."""
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
-        """Decode a row."""
+        """Decode a row; its image may be decoded already, at another scale than its own."""
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
         """Return the tensors that the losses and metrics need."""
 
 
+@runtime_checkable
+class WholeImageView(View, Protocol):
+    """A view whose targets do not depend on where things are, so that they need no sample."""
+
+    def row_targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Return the targets of a batch of rows."""
+
+
 def _image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
-    return decode_image(row["image"]["bytes"], row["id"])
+    image = row["image"]
+    return image if isinstance(image, np.ndarray) else decode_image(image["bytes"], row["id"])
 
 
 def _boxes(row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -81,6 +92,17 @@ def _lacks_masks(objects: Any) -> str | None:
     return f"masks ({without} of {len(objects)} objects have none)" if without else None
 
 
+def _count_boxes(objects: pa.ListArray) -> NDArray[np.int64]:
+    """Count what ``_boxes`` would return for each row of a column, without a Python object each."""
+    items = objects.flatten()
+    boxes = items.field("bbox").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
+    crowd = items.field("crowd").to_numpy(zero_copy_only=False).astype(bool)
+    counted = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & ~crowd
+    before = np.concatenate([[0], np.cumsum(counted)])
+    ends = np.cumsum(objects.value_lengths().to_numpy(zero_copy_only=False))
+    return np.diff(before[ends], prepend=0)
+
+
 class ClassLabel:
     """One class an image."""
 
@@ -99,6 +121,9 @@ class ClassLabel:
     def targets(self, sample: Sample) -> dict[str, Tensor]:
         return {"label": torch.tensor(sample.label)}
 
+    def row_targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        return {"label": torch.tensor([row["label"] for row in rows])}
+
 
 class ClassesPresent:
     """All classes present in an image: the authors' own list, else those of its objects.
@@ -107,7 +132,7 @@ class ClassesPresent:
     goes with the object when an augmentation crops it away.
     """
 
-    columns: ClassVar[list[str]] = ["id", "image", "labels", "objects"]
+    columns: ClassVar[list[str]] = ["id", "image", "height", "width", "labels", "objects"]
     keeps_boxes: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -130,7 +155,7 @@ class ClassesPresent:
             boxes, labels = _boxes(row)
             return Sample(image, boxes=boxes, labels=labels)
         labels = np.array(row["labels"], np.int64)
-        height, width = image.shape[:2]
+        height, width = row["height"], row["width"]
         boxes = np.tile(np.array([0, 0, width, height], np.float32), (len(labels), 1))
         return Sample(image, boxes=boxes, labels=labels)
 
@@ -150,8 +175,8 @@ class SingleBox:
     def lacks(self, split: SplitFile) -> str | None:
         if "objects" not in split.table.column_names:
             return "boxes"
-        rows = (split.row(index, ["objects"]) for index in range(len(split)))
-        others = sum(len(_boxes(row)[0]) != 1 for row in rows)
+        chunks = split.table.column("objects").chunks
+        others = sum(int((_count_boxes(chunk) != 1).sum()) for chunk in chunks)
         if others:
             return f"exactly one object an image ({others} of {len(split)} have none or several)"
         return None
@@ -196,6 +221,8 @@ class Boxes:
 class Instances(Boxes):
     """The classes, boxes and masks of all objects in an image."""
 
+    columns: ClassVar[list[str]] = ["id", "image", "height", "width", "objects"]
+
     def lacks(self, split: SplitFile) -> str | None:
         if "objects" not in split.table.column_names:
             return "objects with masks"
@@ -206,7 +233,7 @@ class Instances(Boxes):
         image = _image(row)
         objects = _solid_objects(row)
         boxes, labels = _boxes_of(objects)
-        height, width = image.shape[:2]
+        height, width = row["height"], row["width"]
         masks = [_decode_rle(item["rle"], height, width) for item in objects]
         instances = np.array(masks, np.uint8).reshape(-1, height, width)
         return Sample(image, boxes=boxes, labels=labels, instances=instances)
@@ -223,7 +250,7 @@ class SemanticMask:
     only, these are painted over each other on a background, which becomes class 0.
     """
 
-    columns: ClassVar[list[str]] = ["id", "image", "mask", "objects"]
+    columns: ClassVar[list[str]] = ["id", "image", "height", "width", "mask", "objects"]
     keeps_boxes: ClassVar[bool] = False
 
     def lacks(self, split: SplitFile) -> str | None:
@@ -244,7 +271,7 @@ class SemanticMask:
         image = _image(row)
         if "mask" in row:
             return Sample(image, mask=decode_mask(row["mask"]["bytes"], row["mask"]["path"]))
-        height, width = image.shape[:2]
+        height, width = row["height"], row["width"]
         mask = np.zeros((height, width), np.uint8)
         for item in row["objects"]:
             mask[_decode_rle(item["rle"], height, width).astype(bool)] = item["category"] + 1

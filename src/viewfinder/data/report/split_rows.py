@@ -1,30 +1,26 @@
-"""Rows of the split files that were just written, by the id of an image."""
+"""Rows of the splits that were just written, by the id of an image."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pyarrow as pa
-
 from viewfinder.data.schema import SPLITS, Split
+from viewfinder.data.shards import read_shards
 from viewfinder.data.splits.assign import Assignment
 
 
 class SplitRows:
-    """Random access to the images of a folder of split files, memory-mapped.
+    """Random access to the images of a data set's splits, memory-mapped.
 
     Args:
-        folder: The folder that holds the split files.
+        folder: The folder that holds the splits.
         assignment: The records that were written, in order.
     """
 
     def __init__(self, folder: Path, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._maps = {split: pa.memory_map(str(folder / f"{split}.arrow")) for split in SPLITS}
-        self._tables: Mapping[Split, pa.Table] = {
-            split: pa.ipc.open_stream(source).read_all() for split, source in self._maps.items()
-        }
+        self._tables = {split: read_shards(folder / split) for split in SPLITS}
         self._places = {
             record.id: (split, row)
             for split in SPLITS
@@ -40,9 +36,7 @@ class SplitRows:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._tables = {}
-        for source in self._maps.values():
-            source.close()
+        self._tables.clear()
 
     def split_of(self, name: str) -> Split | None:
         """Return the split of an image; None if it is in none."""

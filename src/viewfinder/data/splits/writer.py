@@ -1,23 +1,18 @@
-"""Split files: Arrow streams of encoded images and their annotations."""
+"""Splits on disk: encoded images and their annotations."""
 
-import io
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-from PIL import ExifTags, Image
-
 from viewfinder.data.archive import Archive
+from viewfinder.data.image_size import image_size
 from viewfinder.data.readers.record import Record
 from viewfinder.data.schema import SplitInfo, split_schema
+from viewfinder.data.shards import SHARD_BYTES, ShardWriter
 from viewfinder.data.splits.mask import encode_mask
 from viewfinder.errors import ViewfinderError
 from viewfinder.progress import progress
-
-_ROWS_PER_BATCH = 256
-_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def write_split(
@@ -26,44 +21,38 @@ def write_split(
     archive: Archive,
     annotations: list[str],
     info: SplitInfo,
+    *,
+    shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Write one split file.
+    """Write one split.
 
     Args:
-        path: The file to write.
+        path: The folder to write.
         records: What goes into it, in order.
         archive: Where the images come from.
         annotations: The annotation columns that the records fill.
         info: Class names and origin.
+        shard_bytes: Size of a shard, after which another one is begun.
 
     Raises:
         ViewfinderError: If an image or mask can't be read, or is not as large as its annotations
             say, or a mask holds a class that there is not.
     """
-    schema = split_schema(annotations, info)
-    numbers = range(0, len(records), _ROWS_PER_BATCH)
+    schema = split_schema(annotations, replace(info, rows=len(records)))
     with (
-        pa.OSFile(str(path), "wb") as sink,
-        pa.ipc.new_stream(sink, schema) as stream,
-        progress(numbers, f"{info.dataset}/{info.split}") as starts,
+        ShardWriter(path, schema, shard_bytes) as shards,
+        progress(records, f"{info.dataset}/{info.split}") as each,
     ):
-        for start in starts:
-            chunk = records[start : start + _ROWS_PER_BATCH]
-            rows = [_row(record, archive, annotations, info.classes) for record in chunk]
-            stream.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+        for record in each:
+            row = _row(record, archive, annotations, info.classes)
+            shards.write(row, _size(row))
 
 
 def _row(
     record: Record, archive: Archive, annotations: list[str], classes: Sequence[str]
 ) -> dict[str, Any]:
     content = record.read(archive)
-    name = f"{archive.path}: {record.id!r}"
-    width, height = _image_size(content, name)
-    if record.size is not None and record.size != (width, height):
-        raise ViewfinderError(
-            f"{name} is {width} x {height} pixels, but its annotations are for "
-            f"{record.size[0]} x {record.size[1]}. Correct one of the two."
-        )
+    width, height = _checked_size(record, content, archive)
     row = {
         "id": record.id,
         "image": {"bytes": content, "path": record.id},
@@ -83,16 +72,21 @@ def _row(
     return row
 
 
-def _image_size(content: bytes, name: str) -> tuple[int, int]:
-    """Return width and height as a viewer shows the image, after its EXIF orientation."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            width, height = image.size
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except (OSError, SyntaxError) as error:
+def _size(row: dict[str, Any]) -> int:
+    """Return about how many bytes a row takes."""
+    encoded = len(row["image"]["bytes"]) + len((row.get("mask") or {"bytes": b""})["bytes"])
+    return encoded + sum(64 + len(item["rle"] or b"") for item in row.get("objects", ()))
+
+
+def _checked_size(record: Record, content: bytes, archive: Archive) -> tuple[int, int]:
+    """Return width and height; a fingerprint tells that all pixels were decoded before."""
+    if record.fingerprint is not None and record.size is not None:
+        return record.size
+    name = f"{archive.path}: {record.id!r}"
+    width, height = image_size(content, name, whole=True)
+    if record.size is not None and record.size != (width, height):
         raise ViewfinderError(
-            f"{name} is not a readable image ({len(content)} bytes): {error}. "
-            "Repair the file or take it out of the archive."
-        ) from error
-    return (height, width) if orientation in _SIDEWAYS else (width, height)
+            f"{name} is {width} x {height} pixels, but its annotations are for "
+            f"{record.size[0]} x {record.size[1]}. Correct one of the two."
+        )
+    return width, height

@@ -1,0 +1,147 @@
+"""Encoded images to pixels: the only place that knows a decoder.
+
+OpenCV decodes JPEG and PNG: on photos of 500 x 375 pixels it is as fast as simplejpeg, 1.2 times as
+fast as torchvision and 1.7 times as fast as Pillow, with the very same pixels, and it turns images
+as their EXIF data say. Pillow decodes what OpenCV gets wrong or does not know.
+"""
+
+import io
+from typing import Literal, get_args
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from viewfinder.errors import ViewfinderError
+
+Reduction = Literal[1, 2, 4, 8]
+REDUCTIONS: tuple[Reduction, ...] = get_args(Reduction)
+
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+# Start-of-frame markers, less those of Huffman tables, arithmetic coding and its extension.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_FILLING = 0xFF
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH = 24
+
+
+def decode_image(
+    content: bytes | memoryview, name: str, reduction: Reduction = 1
+) -> NDArray[np.uint8]:
+    """Decode an image file to RGB, turned as its EXIF data say.
+
+    Grey becomes three equal channels; palettes are looked up; of 16-bit samples the high byte is
+    kept; CMYK is converted without a colour profile. Alpha is left out and the colour below it
+    kept, as torchvision and timm do, so that a pretrained network sees what it was trained on.
+
+    A reduced image is one whose sides are divided and rounded up; what the last row and column lack
+    of their pixels is repeated. Of JPEG, fewer coefficients are decoded, which is faster and free
+    of aliasing; other formats are averaged afterwards.
+
+    Args:
+        content: The file.
+        name: What to call it in a message.
+        reduction: What both sides are divided by.
+
+    Returns:
+        Pixels, uint8 [H, W, 3].
+
+    Raises:
+        ViewfinderError: If the bytes are no whole image.
+    """
+    content = memoryview(content).cast("B")  # Arrow's buffers hold signed bytes
+    encoded = np.frombuffer(content, np.uint8)
+    if jpeg_components(content) in (1, 3):
+        if reduction == 1:
+            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        else:
+            image = cv2.imdecode(encoded, _REDUCED[reduction])
+            image = None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        if image is not None:
+            return np.asarray(image, np.uint8)
+    elif _is_plain_png(content):
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        if image is not None:
+            return shrink(np.asarray(image, np.uint8), reduction)
+    return shrink(_decode_any(content, name), reduction)
+
+
+def jpeg_components(content: bytes | memoryview) -> int | None:
+    """Return the number of colour components of a JPEG file; None if it is not a whole one."""
+    size = len(content)
+    if size < 4 or content[:2] != _JPEG_START or content[-2:] != _JPEG_END:
+        return None
+    place = 2
+    while place + 9 < size:
+        marker = content[place + 1]
+        if content[place] != _FILLING:
+            return None
+        if marker == _FILLING:
+            place += 1
+        elif marker in _FRAMES:
+            return content[place + 9]
+        else:
+            place += 2 + 256 * content[place + 2] + content[place + 3]
+    return None
+
+
+def _is_plain_png(content: bytes | memoryview) -> bool:
+    """Tell whether a PNG file has samples of one byte or less."""
+    return len(content) > _PNG_DEPTH and content[:8] == _PNG_START and content[_PNG_DEPTH] <= 8
+
+
+def _decode_any(content: bytes | memoryview, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            image.load()
+            turned = ImageOps.exif_transpose(image)
+            return _to_rgb(turned)
+    # Pillow's decoders raise many kinds of errors for damaged files.
+    except Exception as error:
+        raise ViewfinderError(
+            f"The image {name!r} ({len(content)} bytes) can't be decoded: {error}. "
+            "Repair it or take it out of the data set's archive, then run `dvc repro`."
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):
+        levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        return np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+    # Arrays of Pillow are read-only; tensors must not be.
+    return np.array(image.convert("RGB"))
+
+
+def shrink(image: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
+    """Return an image as ``decode_image`` gives it at a reduced scale."""
+    if reduction == 1:
+        return image
+    below, right = (-side % reduction for side in image.shape[:2])
+    if below or right:
+        image = np.asarray(cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    height, width = (side // reduction for side in image.shape[:2])
+    smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(smaller, np.uint8)
+
+
+def decode_mask(content: bytes, name: str) -> NDArray[np.uint8]:
+    """Decode a mask of a split file to class indices, uint8 [H, W].
+
+    Raises:
+        ViewfinderError: If the bytes are no image that can be decoded.
+    """
+    mask = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ViewfinderError(
+            f"The mask {name!r} ({len(content)} bytes) can't be decoded. "
+            "Run the split stage again: `dvc repro`."
+        )
+    return np.asarray(mask, np.uint8)

@@ -1,0 +1,167 @@
+"""Every kind of image file gives the RGB pixels that a viewer shows."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from split_project import encode, picture
+
+from viewfinder.data.loading.decode import decode_image
+from viewfinder.errors import ViewfinderError
+
+HEIGHT, WIDTH = 37, 53
+ORIENTATION = 0x0112
+
+
+def scene() -> NDArray[np.uint8]:
+    return picture(7, 64)[:HEIGHT, :WIDTH]
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def as_pillow_shows(content: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"quality": 95, "subsampling": 0}, {"progressive": True}, {"optimize": True}],
+)
+def test_jpeg_of_colours(options: dict[str, Any]) -> None:
+    content = encode(scene(), "JPEG", **options)
+    difference = np.abs(decode_image(content, "a").astype(int) - as_pillow_shows(content))
+    assert difference.max() <= 1
+
+
+def test_grey_jpeg_has_three_equal_channels() -> None:
+    content = encode(scene()[..., 0], "JPEG", quality=95)
+    decoded = decode_image(content, "a")
+    assert np.abs(decoded.astype(int) - as_pillow_shows(content)).max() <= 1
+    assert (decoded == decoded[..., :1]).all()
+
+
+def test_cmyk_jpeg() -> None:
+    content = saved(Image.fromarray(scene()).convert("CMYK"), "JPEG", quality=95)
+    decoded = decode_image(content, "a").astype(int)
+    assert np.abs(decoded - as_pillow_shows(content)).max() <= 1
+    assert np.abs(decoded - scene()).mean() < 8
+
+
+def with_alpha(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    alpha = np.linspace(0, 255, pixels.shape[1]).astype(np.uint8)
+    return np.dstack([pixels, np.broadcast_to(alpha, pixels.shape[:2])])
+
+
+def grey(levels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+    return np.repeat(levels.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def palette(transparency: bytes | None = None) -> tuple[bytes, NDArray[np.uint8]]:
+    image = Image.fromarray(scene()).quantize(64)
+    options = {} if transparency is None else {"transparency": transparency}
+    return saved(image, "PNG", **options), np.asarray(image.convert("RGB"))
+
+
+def deep_grey() -> NDArray[np.uint16]:
+    return np.linspace(0, 65535, HEIGHT * WIDTH).astype(np.uint16).reshape(HEIGHT, WIDTH)
+
+
+def deep_colour_png() -> bytes:
+    """Return a PNG of 16-bit red, green and blue, which Pillow can't write."""
+    import cv2
+
+    deep = scene()[..., ::-1].astype(np.uint16) * 256 + 77
+    return bytes(cv2.imencode(".png", deep)[1])
+
+
+LOSSLESS: dict[str, Callable[[], tuple[bytes, NDArray[np.uint8]]]] = {
+    "png": lambda: (encode(scene()), scene()),
+    "grey png": lambda: (encode(scene()[..., 1]), grey(scene()[..., 1])),
+    "black and white png": lambda: (
+        saved(Image.fromarray(scene()[..., 0] > 127), "PNG"),
+        grey((scene()[..., 0] > 127) * 255),
+    ),
+    "png with alpha": lambda: (encode(with_alpha(scene())), scene()),
+    "grey png with alpha": lambda: (
+        saved(Image.fromarray(with_alpha(scene())[..., [0, 3]], "LA"), "PNG"),
+        grey(scene()[..., 0]),
+    ),
+    "palette png": palette,
+    "palette png with alpha": lambda: palette(bytes(range(0, 256, 4))),
+    "16-bit grey png": lambda: (encode(deep_grey()), grey(deep_grey() >> 8)),
+    "16-bit png": lambda: (deep_colour_png(), scene()),
+    "16-bit tiff": lambda: (encode(deep_grey(), "TIFF"), grey(deep_grey() >> 8)),
+    "tiff": lambda: (encode(scene(), "TIFF"), scene()),
+    "bmp": lambda: (encode(scene(), "BMP"), scene()),
+    "webp": lambda: (encode(scene(), "WEBP", lossless=True), scene()),
+    "webp with alpha": lambda: (
+        encode(with_alpha(scene()), "WEBP", lossless=True, exact=True),
+        scene(),
+    ),
+    "gif": lambda: (
+        saved(Image.fromarray(scene()[..., 0]), "GIF"),
+        grey(scene()[..., 0]),
+    ),
+    "ppm": lambda: (encode(scene(), "PPM"), scene()),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSLESS)
+def test_lossless_formats_give_their_very_pixels(kind: str) -> None:
+    content, expected = LOSSLESS[kind]()
+    for given in (content, memoryview(pa.py_buffer(content))):
+        decoded = decode_image(given, kind)
+        assert decoded.dtype == np.uint8
+        np.testing.assert_array_equal(decoded, expected)
+        decoded[0, 0] = 1  # tensors are made of it, which must be writable
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_are_turned_as_exif_says(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    lossless = {"lossless": True} if kind == "WEBP" else {}
+    content = encode(scene(), kind, exif=exif.tobytes(), **lossless)
+    expected = as_pillow_shows(content)
+    assert expected.shape[:2] == ((WIDTH, HEIGHT) if orientation > 4 else (HEIGHT, WIDTH))
+    decoded = decode_image(content, kind)
+    assert decoded.shape == expected.shape
+    assert np.abs(decoded.astype(int) - expected).max() <= 1
+    half = decode_image(content, kind, 2)
+    assert half.shape[:2] == tuple(-(-side // 2) for side in expected.shape[:2])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP"])
+@pytest.mark.parametrize("reduction", [2, 4, 8])
+def test_a_reduced_image_is_the_average_of_what_it_covers(kind: str, reduction: Any) -> None:
+    pixels = picture(3, 128)[:123, :125] if kind != "GIF" else picture(3, 128)[:123, :125, 0]
+    content = encode(pixels, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    reduced = decode_image(content, "a", reduction).astype(int)
+    assert reduced.shape == (-(-123 // reduction), -(-125 // reduction), 3)
+    whole = decode_image(content, "a")[
+        : 120 // reduction * reduction, : 120 // reduction * reduction
+    ]
+    sides = (len(whole) // reduction, reduction, whole.shape[1] // reduction, reduction, 3)
+    expected = whole.reshape(sides).mean(axis=(1, 3))
+    inner = reduced[: expected.shape[0], : expected.shape[1]]
+    assert np.abs(inner - expected).mean() < 2.5
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_damaged_files_are_refused_by_name(kind: str, reduction: Any) -> None:
+    whole = encode(picture(1, 96), kind)
+    for content in (whole[: len(whole) // 2], whole[:20], b"", b"some text"):
+        with pytest.raises(ViewfinderError, match=rf"'dog/1' \({len(content)} bytes\)"):
+            decode_image(content, "dog/1", reduction)
