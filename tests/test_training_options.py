@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -182,15 +183,10 @@ def test_accumulated_gradients_step_less_often(data: VisionDataModule, tmp_path:
     task = make_task(Recorder, schedule=Schedule(watched, "step", length_argument="total"))
     assert isinstance(task, Recorder)
     train(task, data, tmp_path, 1, trainer={"accumulate_grad_batches": 3})
-    changed = [
-        not same(before, after) or None
-        for before, after in zip(task.steps, task.steps[1:], strict=False)
-        for before, after in [(before, after)]
-        if not torch.equal(before["head.2.weight"], after["head.2.weight"])
-    ]
-    assert lengths == [2]
-    assert len(task.steps) == 6
-    assert len(changed) == 2
+    weights = [step["head.2.weight"] for step in task.steps]
+    stepped = [not torch.equal(before, after) for before, after in pairwise(weights)]
+    assert lengths[-1] == 2
+    assert stepped == [False, True, False, False, True]
 
 
 def test_clipped_gradients_move_less(data: VisionDataModule, tmp_path: Path) -> None:
@@ -236,7 +232,9 @@ def test_the_learning_rate_is_found_and_kept(
 
     before = make_task(Watched).model.state_dict()
     task = make_task(Watched, optimizer=optimizer)
-    result = train(task, data, tmp_path, 1, find_lr=True)
+    # No epoch has seven batches: the finder must not wait for as many.
+    options = {"accumulate_grad_batches": 7}
+    result = train(task, data, tmp_path, 1, find_lr=True, trainer=options)
     assert same(before, make_task(Watched).model.state_dict())
     found = result.chosen["optimizer.lr"]
     assert 1e-6 < found < 1
@@ -423,7 +421,7 @@ def test_a_plateau_lowers_the_rate_by_the_monitored_metric(
         schedule=Schedule(factory, mode_argument="mode"),
     )
     result = train(task, data, tmp_path, 4)
-    assert seen == ["max"]
+    assert set(seen) == {"max"}
     found = [row["lr"] for row in result.history]
     assert found[0] == 0.1
     assert found[-1] <= 0.1 * found[1]

@@ -90,8 +90,14 @@ def _rate(
     task: VisionTask, data: VisionDataModule, make_trainer: Callable[..., pl.Trainer], state: Path
 ) -> float:
     """Return the rate at which the loss falls fastest. Source: L. Smith, WACV 2017."""
-    # Every epoch has a step, and none is validated.
-    tuner = _tuner(make_trainer, state, max_epochs=_RATES, check_val_every_n_epoch=2 * _RATES)
+    # Every batch is a step at a rate of its own, every epoch has one, and none is validated.
+    tuner = _tuner(
+        make_trainer,
+        state,
+        max_epochs=_RATES,
+        check_val_every_n_epoch=2 * _RATES,
+        accumulate_grad_batches=1,
+    )
     finder = tuner.lr_find(
         task,
         datamodule=data,
