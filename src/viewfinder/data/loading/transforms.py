@@ -87,6 +87,7 @@ class Transform:
             image=result["image"],
             boxes=np.asarray(result["bboxes"], np.float32).reshape(-1, 4),
             labels=sample.labels[kept],
+            crowd=None if sample.crowd is None else sample.crowd[kept],
             mask=result.get("mask"),
             instances=instances,
         )
