@@ -13,6 +13,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.observer import write_table
 from viewfinder.evaluation.per_class import (
@@ -26,7 +27,6 @@ from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import with_crowds, without_padding
 from viewfinder.tasks.instances import instances_with_crowds, pasted_instances
 
-_IGNORE = 255
 _IouType = Literal["bbox", "segm"]
 _COCO_COLUMNS = ("ap", "ap_50", "recall")
 
@@ -91,7 +91,7 @@ class PixelClasses:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
-        self._confusion = MulticlassConfusionMatrix(len(classes), ignore_index=_IGNORE)
+        self._confusion = MulticlassConfusionMatrix(len(classes), ignore_index=IGNORE)
 
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in ``probabilities`` [B, C, H, W] for a batch with ``mask`` [B, H, W]."""
