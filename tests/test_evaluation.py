@@ -22,6 +22,7 @@ from viewfinder.data.sources.digit_scenes import SceneStyle, draw_scene
 from viewfinder.data.sources.digits import CLASSES, load_glyphs
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.curves import draw_curves
+from viewfinder.evaluation.describe import describe_segmentation
 from viewfinder.evaluation.inference import evaluate
 from viewfinder.evaluation.report import observers_for, write_report
 from viewfinder.evaluation.selection import even_positions
@@ -394,6 +395,19 @@ def test_a_class_that_is_only_guessed_counts_as_wrong(tmp_path: Path) -> None:
     made = exam(SemanticSegmentation, ["background", "disk", "ring"], answers, items)
     assert tables(made, tmp_path)["mean_iou"] == pytest.approx(7 / 8 / 2)
     assert table(tmp_path / "tables" / "per_class.csv")[2]["iou"] == "0.0"
+
+
+@pytest.mark.parametrize(
+    ("classes", "caption"),
+    [(["background", "road"], "IoU 0.50"), (["sky", "road"], "pixel accuracy 0.75")],
+)
+def test_a_picture_of_pixels_says_what_its_figure_is(classes: list[str], caption: str) -> None:
+    mask = torch.tensor([[[0, 0], [1, 1]]])
+    guess = torch.tensor([[[0, 0], [0, 1]]])
+    batch = {"id": ["a"], "image": torch.zeros(1, 3, 2, 2, dtype=torch.uint8), "mask": mask}
+    found = {"probabilities": nn.functional.one_hot(guess, 2).float().movedim(-1, 1)}
+    (example,) = describe_segmentation(found, batch, classes)
+    assert example.caption == caption
 
 
 def test_an_image_with_nothing_in_it_and_nothing_found_is_right() -> None:

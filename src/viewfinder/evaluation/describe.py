@@ -141,10 +141,11 @@ def describe_segmentation(
     """Describe ``probabilities`` [B, C, H, W] against ``mask`` [B, H, W].
 
     Quality: of the pixels that are no background, in truth or prediction, the share whose class
-    is right. (The mean over the image's classes would fall by far for one stray pixel of another
-    class.)
+    is right, which is an IoU; without a background, the pixel accuracy. (The mean over the image's
+    classes would fall by far for one stray pixel of another class.)
     """
     solid = torch.tensor([name != BACKGROUND for name in classes])
+    measure = "pixel accuracy" if solid.all() else "IoU"
     for index, probabilities in enumerate(predictions["probabilities"]):
         mask, found = batch["mask"][index], probabilities.argmax(dim=0)
         true, guessed = mask[mask != IGNORE], found[mask != IGNORE]
@@ -156,7 +157,7 @@ def describe_segmentation(
             image=_pixels(batch["image"][index]),
             truth=Marks(mask=mask.numpy().astype(np.uint8)),
             predicted=Marks(mask=found.numpy().astype(np.uint8)),
-            caption=f"IoU {quality:.2f}",
+            caption=f"{measure} {quality:.2f}",
             quality=quality,
         )
 
