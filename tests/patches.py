@@ -1,6 +1,7 @@
 """Tiny pictures that are learnt in seconds: class k is a bright patch in quadrant k."""
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytorch_lightning as pl
 import torch
+import yaml
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
@@ -99,6 +101,17 @@ def write_patches(
         path.parent.mkdir(parents=True, exist_ok=True)
         with pa.ipc.new_stream(path, schema) as writer:
             writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+    return project
+
+
+def patches_project(project: Path, annotation: Annotation, **network: Any) -> Path:
+    """Write a checkout with ``dataset=patches`` and ``model=tiny``, a ``TinyNet``."""
+    write_patches(project, annotation)
+    shutil.copytree(Path(__file__).parents[1] / "conf", project / "conf")
+    (project / "params.yaml").write_text("experiments: {}\n")
+    (project / "conf" / "dataset" / "patches.yaml").write_text("name: patches\n")
+    model = {"_target_": "patches.TinyNet", **network}
+    (project / "conf" / "model" / "tiny.yaml").write_text(yaml.safe_dump(model))
     return project
 
 

@@ -22,6 +22,7 @@ from viewfinder.data.sources.digit_scenes import SceneStyle, draw_scene
 from viewfinder.data.sources.digits import CLASSES, load_glyphs
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.curves import draw_curves
+from viewfinder.evaluation.describe import describe_segmentation
 from viewfinder.evaluation.inference import evaluate
 from viewfinder.evaluation.report import observers_for, write_report
 from viewfinder.evaluation.selection import even_positions
@@ -396,6 +397,19 @@ def test_a_class_that_is_only_guessed_counts_as_wrong(tmp_path: Path) -> None:
     assert table(tmp_path / "tables" / "per_class.csv")[2]["iou"] == "0.0"
 
 
+@pytest.mark.parametrize(
+    ("classes", "caption"),
+    [(["background", "road"], "IoU 0.50"), (["sky", "road"], "pixel accuracy 0.75")],
+)
+def test_a_picture_of_pixels_says_what_its_figure_is(classes: list[str], caption: str) -> None:
+    mask = torch.tensor([[[0, 0], [1, 1]]])
+    guess = torch.tensor([[[0, 0], [0, 1]]])
+    batch = {"id": ["a"], "image": torch.zeros(1, 3, 2, 2, dtype=torch.uint8), "mask": mask}
+    found = {"probabilities": nn.functional.one_hot(guess, 2).float().movedim(-1, 1)}
+    (example,) = describe_segmentation(found, batch, classes)
+    assert example.caption == caption
+
+
 def test_an_image_with_nothing_in_it_and_nothing_found_is_right() -> None:
     metrics = segmentation().task.new_metrics()
     mask = torch.zeros(1, 4, 4, dtype=torch.int64)
@@ -557,7 +571,7 @@ def test_curves_are_a_picture_that_follows_the_history(tmp_path: Path) -> None:
     assert whole == drawn(history(12), monitor="val/accuracy")
     assert whole != drawn(history(11), monitor="val/accuracy")
     assert whole != drawn(history(12), monitor="val/accuracy", mode="min")
-    assert drawn(history(1))
+    assert drawn(history(1), monitor="val/accuracy")
 
 
 def test_curves_do_with_what_there_is(tmp_path: Path) -> None:
@@ -565,13 +579,13 @@ def test_curves_do_with_what_there_is(tmp_path: Path) -> None:
     del rows[1]["val/accuracy"]
     rows[2]["train/loss"] = float("nan")
     draw_curves(rows, tmp_path / "gaps.png", monitor="val/accuracy")
-    draw_curves([{"epoch": 0, "val/loss": 1.0}], tmp_path / "loss.png")
+    draw_curves([{"epoch": 0, "val/loss": 1.0}], tmp_path / "loss.png", monitor="val/loss")
     assert (tmp_path / "gaps.png").stat().st_size > (tmp_path / "loss.png").stat().st_size
 
 
 def test_curves_without_history_say_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ViewfinderError, match="no epoch"):
-        draw_curves([], tmp_path / "curves.png")
+        draw_curves([], tmp_path / "curves.png", monitor="val/loss")
     with pytest.raises(ViewfinderError, match=r"'val/map'.*val/accuracy"):
         draw_curves(history(2), tmp_path / "curves.png", monitor="val/map")
     assert not list(tmp_path.iterdir())

@@ -233,7 +233,7 @@ def test_curves_say_where_a_phase_begins(tmp_path: Path) -> None:
             {"epoch": epoch, "phase": phase, "train/loss": 1.0, "val/loss": 1.0}
             for epoch, phase in enumerate(phases)
         ]
-        draw_curves(rows, tmp_path / "curves.png")
+        draw_curves(rows, tmp_path / "curves.png", monitor="val/loss", mode="min")
         return (tmp_path / "curves.png").read_bytes()
 
     assert drawn(1, 1, 2) != drawn(1, 2, 2)

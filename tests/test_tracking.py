@@ -519,15 +519,13 @@ def test_lightning_logs_into_the_run_and_does_not_end_it(client: Any, tmp_path: 
 def test_data_set_is_an_input_of_the_run(client: Any, checkout: Path) -> None:
     with tracking.open_run(task="inputs", name="run") as run:
         source = checkout / "data" / "splits" / "digits" / "train.arrow"
-        profile = {"rows": 300, "classes": 10}
-        run.log_input("digits", source, "d" * 64, "training", profile=profile)
+        run.log_input("digits", source, "d" * 64, "training")
         run.log_input("digits", "data/splits/digits/test.arrow", "e" * 36, "testing")
     assert run.id is not None
     inputs = client.get_run(run.id).inputs.dataset_inputs
     by_role = {entry.tags[0].value: entry.dataset for entry in inputs}
     assert set(by_role) == {"training", "testing"}
     assert json.loads(by_role["training"].source) == {"uri": "data/splits/digits/train.arrow"}
-    assert json.loads(by_role["training"].profile) == profile
     assert by_role["training"].digest == "d" * 36
     assert by_role["testing"].digest == "e" * 36
 
@@ -558,15 +556,14 @@ def test_onnx_model_is_logged_once_and_replaced_when_it_changes(
     import mlflow.onnx
     import onnxruntime  # type: ignore[import-untyped]
 
-    example = np.zeros((1, 3, 4, 4), dtype=np.uint8)
     path = write_onnx(tmp_path / "model.onnx", 2.0)
     with tracking.open_run(task="onnx", name="train") as run:
         run.log_params({"lr": 0.1})
-        first = run.log_onnx_model(path, "model", {"images": example}, {"classes": ["a", "b"]})
+        first = run.log_onnx_model(path, "model", {"classes": ["a", "b"]})
     with tracking.open_run(task="onnx", name="export", run_id=run.id) as again:
-        assert again.log_onnx_model(path, "model", example, {"classes": ["a", "b"]}) == first
+        assert again.log_onnx_model(path, "model", {"classes": ["a", "b"]}) == first
         write_onnx(path, 3.0)
-        second = again.log_onnx_model(path, "model", example, {"classes": ["a", "b"]})
+        second = again.log_onnx_model(path, "model", {"classes": ["a", "b"]})
     assert second != first
     experiment = client.get_experiment_by_name("onnx").experiment_id
     (model,) = client.search_logged_models([experiment])

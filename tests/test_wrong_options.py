@@ -1,17 +1,14 @@
 """A wrong option is one clear message, before anything is tracked or left behind."""
 
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from patches import Annotation, write_patches
+from patches import Annotation, patches_project
 
 from viewfinder import cli
 
-ROOT = Path(__file__).parents[1]
 TINY = ["model=tiny", "image.size=[16,16]"]
 SEGMENTATION = ["+experiment=segmentation"]
 
@@ -19,16 +16,10 @@ SEGMENTATION = ["+experiment=segmentation"]
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[Annotation, Path]:
     """Checkouts whose data set ``patches`` has one kind of annotation."""
-    made: dict[Annotation, Path] = {}
-    for annotation in ("label", "objects", "mask"):
-        folder = write_patches(tmp_path_factory.mktemp(annotation), annotation)
-        shutil.copytree(ROOT / "conf", folder / "conf")
-        (folder / "params.yaml").write_text("experiments: {}\n")
-        (folder / "conf" / "dataset" / "patches.yaml").write_text("name: patches\n")
-        model = {"_target_": "patches.TinyNet"}
-        (folder / "conf" / "model" / "tiny.yaml").write_text(yaml.safe_dump(model))
-        made[annotation] = folder
-    return made
+    return {
+        annotation: patches_project(tmp_path_factory.mktemp(annotation), annotation)
+        for annotation in ("label", "objects", "mask")
+    }
 
 
 @pytest.mark.parametrize(

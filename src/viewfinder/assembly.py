@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from viewfinder.data.loading.datamodule import VisionDataModule
-from viewfinder.data.schema import SPLITS, Split
+from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.timm_weights import HUB, PACKAGE
 from viewfinder.tasks.base import VisionTask
@@ -43,7 +43,7 @@ def task_class(config: DictConfig) -> type[VisionTask]:
 
 
 def build_datamodule(
-    config: DictConfig, splits: Sequence[Split] = SPLITS, project: Path = Path()
+    config: DictConfig, splits: Sequence[Split], project: Path
 ) -> VisionDataModule:
     """Open the splits of the experiment's data set.
 

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from viewfinder import __version__
 from viewfinder.errors import ViewfinderError
+from viewfinder.outputs import NO_ROOM
 from viewfinder.workspace import project_dir
 
 _INTERRUPTED = 130
@@ -19,7 +20,6 @@ _MENDS = {
     errno.EACCES: "Make it writable, or run as its owner.",
     errno.EPERM: "Make it writable, or run as its owner.",
     errno.EROFS: "Work in a folder on a disk that can be written to.",
-    errno.ENOSPC: "Make room on that disk.",
 }
 _HYDRA_HELP = """\
 usage: viewfinder train [-m] [+experiment=NAME] [group=option …] [key=value …]
@@ -52,10 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         return _fail("Interrupted. The same command goes on where it can.", stop, _INTERRUPTED)
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        mend = f" {_MENDS[error.errno]}" if error.errno in _MENDS else ""
-        text = f"{name}{error.strerror or error}.{mend} Nothing half-written was left."
-        return _fail(text, error)
+        return _fail(_of_the_system(error), error)
 
 
 def run() -> NoReturn:
@@ -195,6 +192,15 @@ def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     predict.add_argument("--top", metavar="N", type=int, default=5, help="classes to print")
     predict.add_argument("--output", metavar="FOLDER", help="write pictures of the predictions")
+
+
+def _of_the_system(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    mend = f" {_MENDS[error.errno]}" if error.errno in _MENDS else ""
+    if error.errno in NO_ROOM:
+        where = f"that holds {Path(error.filename).parent}" if error.filename else "written to"
+        mend = f" Make room on the disk {where}, or raise your quota."
+    return f"{name}{error.strerror or error}.{mend}"
 
 
 def _fail(message: str, error: BaseException, status: int = 1) -> int:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 METADATA_KEY = b"viewfinder"
+IGNORE = 255  # in a semantic mask: a pixel that does not count
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

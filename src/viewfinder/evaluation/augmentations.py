@@ -16,6 +16,7 @@ from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint, to_rgb
+from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
 from viewfinder.evaluation.palette import FAINT, INK
 from viewfinder.evaluation.tiles import fit_size, shorten
@@ -25,7 +26,6 @@ _SIDE, _GAP, _MARGIN = 176, 6, 20
 _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 66, 30, 24, 125
 _DPI, _LEAST_WIDTH = 100, 560
 _MOST_IN_LEGEND = 12
-_IGNORE = 255
 _OPACITY = 0.3  # lets the change of colours show through
 
 
@@ -109,7 +109,7 @@ def _labels(row: Mapping[str, Any]) -> list[int]:
 
 def _classes(sample: Sample) -> set[int]:
     """Return the classes that are drawn."""
-    in_mask = set() if sample.mask is None else set(np.unique(sample.mask).tolist()) - {_IGNORE}
+    in_mask = set() if sample.mask is None else set(np.unique(sample.mask).tolist()) - {IGNORE}
     return in_mask | set(sample.labels.tolist())
 
 
@@ -123,7 +123,7 @@ def _drawn(sample: Sample, size: tuple[int, int]) -> Picture:
         picture = paint(picture, sample.mask, _OPACITY)
     if sample.instances is not None:
         for mask, label in zip(sample.instances, sample.labels, strict=True):
-            picture = paint(picture, np.where(mask > 0, label, _IGNORE), _OPACITY)
+            picture = paint(picture, np.where(mask > 0, label, IGNORE), _OPACITY)
     scale = np.array([size[1] / width, size[0] / height] * 2)
     for box, label in zip(sample.boxes, sample.labels, strict=True):
         draw_box(picture, box * scale, int(label))

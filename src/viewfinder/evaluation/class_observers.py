@@ -13,6 +13,7 @@ from torchmetrics.detection import MeanAveragePrecision
 from torchvision.ops import box_iou
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.observer import write_table
 from viewfinder.evaluation.per_class import (
@@ -23,10 +24,9 @@ from viewfinder.evaluation.per_class import (
     rounded,
 )
 from viewfinder.tasks import Predictions
-from viewfinder.tasks.detection import without_padding
-from viewfinder.tasks.instances import pasted_instances, true_instances
+from viewfinder.tasks.detection import with_crowds, without_padding
+from viewfinder.tasks.instances import instances_with_crowds, pasted_instances
 
-_IGNORE = 255
 _IouType = Literal["bbox", "segm"]
 _COCO_COLUMNS = ("ap", "ap_50", "recall")
 
@@ -91,7 +91,7 @@ class PixelClasses:
 
     def __init__(self, classes: Sequence[str]) -> None:
         self._classes = classes
-        self._confusion = MulticlassConfusionMatrix(len(classes), ignore_index=_IGNORE)
+        self._confusion = MulticlassConfusionMatrix(len(classes), ignore_index=IGNORE)
 
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in ``probabilities`` [B, C, H, W] for a batch with ``mask`` [B, H, W]."""
@@ -134,9 +134,7 @@ class DetectedClasses:
     def _compared(
         self, predictions: Predictions, batch: Batch
     ) -> tuple[list[Predictions], list[Predictions]]:
-        pairs = zip(batch["boxes"], batch["labels"], strict=True)
-        truth = [{"boxes": boxes, "labels": labels} for boxes, labels in pairs]
-        return without_padding(predictions), truth
+        return without_padding(predictions), with_crowds(batch, "boxes", "labels")
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
@@ -163,7 +161,7 @@ class SegmentedInstances(DetectedClasses):
         self, predictions: Predictions, batch: Batch
     ) -> tuple[list[Predictions], list[Predictions]]:
         size = batch["image"].shape[-2:]
-        return pasted_instances(predictions, size), true_instances(batch)
+        return pasted_instances(predictions, size), instances_with_crowds(batch)
 
 
 def _figures_by_class(summary: Mapping[str, Any], prefix: str) -> dict[int, list[float]]:

@@ -41,7 +41,7 @@ def draw_curves(
     rows: Sequence[Mapping[str, float]],
     path: Path,
     *,
-    monitor: str | None = None,
+    monitor: str,
     mode: Literal["min", "max"] = "max",
 ) -> None:
     """Draw losses and validation metrics against the epoch, and mark the best epoch.
@@ -51,7 +51,7 @@ def draw_curves(
             ``val/<metric>``; what an epoch lacks is left out of its curve. Where ``phase``
             changes, a line says so.
         path: The PNG file to write.
-        monitor: The metric that picks the best epoch; None for the smallest ``val/loss``.
+        monitor: The metric that picks the best epoch.
         mode: Whether the best epoch has the largest or smallest of it.
 
     Raises:
@@ -62,8 +62,6 @@ def draw_curves(
             "The training history has no epoch, so there are no curves to draw. Train for at "
             "least one epoch (trainer.max_epochs >= 1)."
         )
-    if monitor is None:
-        monitor, mode = "val/loss", "min"
     best = _best_epoch(rows, monitor, mode)
     metrics = _metric_names(rows, monitor)
     figure = Figure(figsize=(11 if metrics else 6, 4), dpi=120, layout="constrained")

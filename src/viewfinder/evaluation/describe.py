@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.instances import pasted_instances, true_instances
@@ -19,7 +20,6 @@ Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
 
 SHOWN_SCORE = 0.5
 _GOOD_IOU = 0.5
-_IGNORE = 255
 
 
 def describe_classification(
@@ -141,13 +141,14 @@ def describe_segmentation(
     """Describe ``probabilities`` [B, C, H, W] against ``mask`` [B, H, W].
 
     Quality: of the pixels that are no background, in truth or prediction, the share whose class
-    is right. (The mean over the image's classes would fall by far for one stray pixel of another
-    class.)
+    is right, which is an IoU; without a background, the pixel accuracy. (The mean over the image's
+    classes would fall by far for one stray pixel of another class.)
     """
     solid = torch.tensor([name != BACKGROUND for name in classes])
+    measure = "pixel accuracy" if solid.all() else "IoU"
     for index, probabilities in enumerate(predictions["probabilities"]):
         mask, found = batch["mask"][index], probabilities.argmax(dim=0)
-        true, guessed = mask[mask != _IGNORE], found[mask != _IGNORE]
+        true, guessed = mask[mask != IGNORE], found[mask != IGNORE]
         counted = solid[true] | solid[guessed]
         right = (true == guessed)[counted]
         quality = float(right.float().mean()) if len(right) else 1.0
@@ -156,7 +157,7 @@ def describe_segmentation(
             image=_pixels(batch["image"][index]),
             truth=Marks(mask=mask.numpy().astype(np.uint8)),
             predicted=Marks(mask=found.numpy().astype(np.uint8)),
-            caption=f"IoU {quality:.2f}",
+            caption=f"{measure} {quality:.2f}",
             quality=quality,
         )
 

@@ -12,10 +12,10 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.example import Marks
 from viewfinder.evaluation.palette import class_colour, ink_on
 
-_IGNORE = 255
 _OPACITY = 0.8
 _FILL = 0.4
 _LABEL_POINTS = 7.5
@@ -91,7 +91,7 @@ def overlay(
     drawn = np.repeat(grey[..., None], 3, axis=2) * 0.55 + 50
     for label in np.unique(mask):
         where = mask == label
-        if label == _IGNORE:
+        if label == IGNORE:
             drawn[where] = 255
         elif classes[label] != BACKGROUND:
             colour = 255 * np.array(to_rgb(class_colour(int(label))), np.float32)

@@ -5,7 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from viewfinder.data.loading.transforms import Interpolation
 from viewfinder.errors import ViewfinderError
 from viewfinder.export.operators import translations
 from viewfinder.export.placement import evaluated_on_cpu
+from viewfinder.outputs import new_file
 from viewfinder.tasks import VisionTask
 
 INPUT = "images"
@@ -166,16 +167,11 @@ def _strip(program: torch.onnx.ONNXProgram) -> None:
 
 
 def _write(program: torch.onnx.ONNXProgram, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        program.save(str(partial), external_data=False)
-        partial.replace(path)
+        with new_file(path) as draft:
+            program.save(str(draft), external_data=False)
     except OSError as error:
         raise ViewfinderError(
             f"The ONNX file {path} can't be written: {error.strerror or error}. Make room or make "
             "the folder writable, then run it again."
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

@@ -26,19 +26,18 @@ class OnnxPredictor:
             ``width``, ``interpolation``; and what the graph does itself: ``normalisation``,
             ``mean``, ``std``.
         metadata: All entries of the file.
-        threads: Threads a prediction uses.
+        threads: Threads a prediction uses, as many as PyTorch's.
 
     Args:
         path: The file.
-        threads: Threads a prediction uses; None takes PyTorch's number.
 
     Raises:
         ViewfinderError: If there is no such file or it is no export of viewfinder.
     """
 
-    def __init__(self, path: Path, *, threads: int | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.threads = threads or torch.get_num_threads()
+        self.threads = torch.get_num_threads()
         self._session = _open(path, self.threads)
         entries = self._session.get_modelmeta().custom_metadata_map
         self.metadata = _decode(entries, path)

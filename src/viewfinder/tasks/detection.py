@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
+import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
@@ -32,11 +33,7 @@ class DetectionMetrics(TaskMetrics):
 
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in padded detections for a batch with ``boxes`` and ``labels``."""
-        truth = [
-            {"boxes": boxes.cpu(), "labels": labels.cpu()}
-            for boxes, labels in zip(batch["boxes"], batch["labels"], strict=True)
-        ]
-        self._map.update(without_padding(predictions), truth)
+        self._map.update(without_padding(predictions), with_crowds(batch, "boxes", "labels"))
 
     def compute(self) -> dict[str, float]:
         """Return COCO's figures (``map``, ``map_50``, ``mar_100`` ...), in [0, 1].
@@ -78,6 +75,28 @@ def without_padding(predictions: Predictions) -> list[Predictions]:
         {name: tensor[image][kept[image]] for name, tensor in found.items()}
         for image in range(len(kept))
     ]
+
+
+def with_crowds(batch: Batch, *names: str) -> list[Predictions]:
+    """Return the targets of each image's objects and, behind them, of its crowds, on the CPU.
+
+    Args:
+        batch: Lists of targets an image; those of crowds, where it has them, as ``crowd_…``.
+        names: The targets, ``boxes`` among them.
+
+    Returns:
+        For each image the named targets and ``iscrowd``, int64 [N], as torchmetrics takes them.
+    """
+    truth = []
+    for index, boxes in enumerate(batch["boxes"]):
+        crowds = {name: batch[f"crowd_{name}"][index] for name in names if "crowd_boxes" in batch}
+        joined = {
+            name: torch.cat([batch[name][index], *([crowds[name]] if crowds else [])]).cpu()
+            for name in names
+        }
+        joined["iscrowd"] = (torch.arange(len(joined["boxes"])) >= len(boxes)).long()
+        truth.append(joined)
+    return truth
 
 
 def coco_figures(values: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:

@@ -9,7 +9,7 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Instances, View
 from viewfinder.models.mask_rcnn import paste_masks
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
-from viewfinder.tasks.detection import coco_figures, without_padding
+from viewfinder.tasks.detection import coco_figures, with_crowds, without_padding
 
 _KINDS = {"box_": "bbox_", "mask_": "segm_"}
 
@@ -36,7 +36,8 @@ class InstanceMetrics(TaskMetrics):
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in padded detections for a batch with ``boxes``, ``labels`` and ``masks``."""
         self._map.update(
-            pasted_instances(predictions, batch["image"].shape[-2:]), true_instances(batch)
+            pasted_instances(predictions, batch["image"].shape[-2:]),
+            instances_with_crowds(batch),
         )
 
     def compute(self) -> dict[str, float]:
@@ -85,6 +86,14 @@ def pasted_instances(predictions: Predictions, size: tuple[int, int]) -> list[Pr
     return [
         {**found, "masks": paste_masks(found["masks"], found["boxes"], size)}
         for found in without_padding(predictions)
+    ]
+
+
+def instances_with_crowds(batch: Batch) -> list[Predictions]:
+    """Return boxes, labels, masks and ``iscrowd`` of each image's objects and crowds."""
+    return [
+        {**truth, "masks": truth["masks"].bool()}
+        for truth in with_crowds(batch, "boxes", "labels", "masks")
     ]
 
 

@@ -14,10 +14,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardInd
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import BACKGROUND, SemanticMask, View
+from viewfinder.data.schema import IGNORE
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
 from viewfinder.tasks.losses import Term, WeightedSum
 
-IGNORE = 255
 _LARGEST_WEIGHT = 10.0
 _MOST_COUNTED = 500
 

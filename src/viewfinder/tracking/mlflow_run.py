@@ -24,7 +24,6 @@ from viewfinder.tracking.refusal import store_errors
 from viewfinder.tracking.store import Store
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pytorch_lightning.loggers import MLFlowLogger
 
 
@@ -113,9 +112,6 @@ class MlflowRun:
         source_path: str | Path,
         digest: str,
         context: str,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        profile: Mapping[str, Any] | None = None,
     ) -> None:
         """Log a data set that the run used."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -127,8 +123,6 @@ class MlflowRun:
             digest=digest[:DIGEST_LIMIT],
             source_type="local",
             source=json.dumps({"uri": relative}),
-            schema=None if schema is None else json.dumps(schema, default=str),
-            profile=None if profile is None else json.dumps(profile, default=str),
         )
         role = DatasetInput(dataset, [InputTag("mlflow.data.context", context)])
         with store_errors(self._store.uri):
@@ -138,13 +132,10 @@ class MlflowRun:
         self,
         path: str | Path,
         name: str,
-        example: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str | None:
         """Log an ONNX file as the run's model ``name``, in place of an earlier one."""
         from viewfinder.tracking.onnx_model import log_onnx_model
 
         with store_errors(self._store.uri):
-            return log_onnx_model(
-                self._store, self._id, Path(path), name, example, dict(metadata or {})
-            )
+            return log_onnx_model(self._store, self._id, Path(path), name, dict(metadata or {}))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.models import ModelSignature
     from mlflow.types import TensorSpec
-    from numpy.typing import NDArray
 
 _DIGEST_TAG = "viewfinder.sha256"
 _RUNTIME = ("mlflow", "numpy", "onnx", "onnxruntime")
@@ -28,7 +27,6 @@ def log_onnx_model(
     run_id: str,
     path: Path,
     name: str,
-    example: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
     metadata: dict[str, Any],
 ) -> str:
     """Log ``path`` as model ``name`` of the run and return its id; one model remains.
@@ -43,7 +41,7 @@ def log_onnx_model(
             return str(model.model_id)
     model_id = _create(store, run_id, name, digest)
     try:
-        _upload(store, run_id, model_id, path, example, metadata)
+        _upload(store, run_id, model_id, path, metadata)
     except BaseException:
         store.client.finalize_logged_model(model_id, "FAILED")
         raise
@@ -96,7 +94,6 @@ def _upload(
     run_id: str,
     model_id: str,
     path: Path,
-    example: NDArray[Any] | Mapping[str, NDArray[Any]] | None,
     metadata: dict[str, Any],
 ) -> None:
     import mlflow.onnx
@@ -116,7 +113,6 @@ def _upload(
                 model_id=model_id,
             ),
             signature=_signature(graph),
-            input_example=dict(example) if isinstance(example, Mapping) else example,
             pip_requirements=[f"{package}=={packages.version(package)}" for package in _RUNTIME],
             metadata=metadata or None,
             save_as_external_data=False,

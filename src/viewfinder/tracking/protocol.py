@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from pytorch_lightning.loggers import MLFlowLogger
 
 
@@ -65,9 +64,6 @@ class Run(Protocol):
         source_path: str | Path,
         digest: str,
         context: str,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        profile: Mapping[str, Any] | None = None,
     ) -> None:
         """Log a data set that the run used.
 
@@ -76,15 +72,12 @@ class Run(Protocol):
             source_path: The split file; kept relative to the checkout.
             digest: Its hash, cut to MLflow's 36 characters.
             context: Its role: ``training``, ``validation``, ``testing``.
-            schema: Column names and types, or class names (JSON).
-            profile: Sizes, such as ``{"rows": 300, "classes": 10}`` (JSON).
         """
 
     def log_onnx_model(
         self,
         path: str | Path,
         name: str,
-        example: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str | None:
         """Log an ONNX file as the run's model ``name``, in place of an earlier one.
@@ -96,7 +89,6 @@ class Run(Protocol):
         Args:
             path: The ``.onnx`` file.
             name: Name of the logged model.
-            example: One input, an array or arrays by input name, kept beside the model.
             metadata: JSON-like facts: class names, preprocessing.
 
         Returns:
@@ -140,9 +132,6 @@ class NoRun:
         source_path: str | Path,
         digest: str,
         context: str,
-        *,
-        schema: Mapping[str, Any] | None = None,
-        profile: Mapping[str, Any] | None = None,
     ) -> None:
         """Do nothing."""
 
@@ -150,7 +139,6 @@ class NoRun:
         self,
         path: str | Path,
         name: str,
-        example: NDArray[Any] | Mapping[str, NDArray[Any]] | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> str | None:
         """Return None."""

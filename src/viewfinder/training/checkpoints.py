@@ -1,6 +1,8 @@
 """Checkpoint files that are whole or not there."""
 
+import io
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,18 @@ class WholeCheckpoints(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         with new_file(Path(path)) as draft:
-            torch.save(checkpoint, draft)
+            save(checkpoint, draft)
+
+
+def save(content: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values; torch alone hides why a file could not be written.
+
+    Raises:
+        OSError: If the file can't be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def set_aside_unreadable(checkpoint: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.training.checkpoints import save
 
 _WEIGHTS = "weights.pt"
 _DESCRIPTION = "model.json"
@@ -24,7 +25,7 @@ def write_model(
         weights: The task's state.
         description: Its config, class names and tracking run; values for JSON.
     """
-    torch.save(dict(weights), folder / _WEIGHTS)
+    save(dict(weights), folder / _WEIGHTS)
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -1,5 +1,6 @@
 """What is looked at before a training begins: do all its parts fit each other?"""
 
+import math
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
@@ -40,6 +41,7 @@ def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, 
         ViewfinderError: If one can't be made.
     """
     epochs = trainer.max_epochs or 1
+    updates = math.ceil(steps / trainer.accumulate_grad_batches) * epochs
     makers = [(phase.optimizer, phase.schedule) for phase in phases]
     if not makers and task.make_optimizer is not None:
         makers = [(task.make_optimizer, task.schedule)]
@@ -48,7 +50,7 @@ def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, 
         if schedule is not None:
             schedule.build(
                 optimizer,
-                steps=max(steps * epochs, 1),
+                steps=updates,
                 epochs=epochs,
                 monitor=task.monitor,
                 mode=task.mode,

@@ -78,6 +78,7 @@ class Augmentation:
             image=result["image"],
             boxes=np.asarray(result["bboxes"], np.float32).reshape(-1, 4),
             labels=sample.labels[kept],
+            crowd=None if sample.crowd is None else sample.crowd[kept],
             mask=result.get("mask"),
             instances=instances,
         )

@@ -169,4 +169,4 @@ def collate(items: list[Item]) -> Batch:
 def _stackable(name: str, values: list[Any]) -> bool:
     if name == "labels":  # a number for each class, or one for each object
         return values[0].is_floating_point()
-    return isinstance(values[0], Tensor) and name not in {"boxes", "masks"}
+    return isinstance(values[0], Tensor) and not name.endswith(("boxes", "masks", "crowd_labels"))

@@ -25,6 +25,7 @@ class Sample:
         label: Class of the whole image.
         boxes: Left, top, right, bottom in pixels of the frame, float32 [N, 4].
         labels: Class of each box, int64 [N].
+        crowd: Which boxes hold a crowd instead of one object, bool [N]; None for none of them.
         mask: Class index of each pixel, 255 where it does not count, uint8 [H, W] of the frame.
         instances: One mask a box, uint8 [N, H, W] of the frame, values 0 and 1.
         frame: Height and width that boxes and masks refer to, pixels. They are the image's own,
@@ -35,6 +36,7 @@ class Sample:
     label: int | None = None
     boxes: NDArray[np.float32] = field(default_factory=_no_boxes)
     labels: NDArray[np.int64] = field(default_factory=_no_labels)
+    crowd: NDArray[np.bool_] | None = None
     mask: NDArray[np.uint8] | None = None
     instances: NDArray[np.uint8] | None = None
     frame: tuple[int, int] = _AS_THE_IMAGE

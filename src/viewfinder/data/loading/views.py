@@ -66,13 +66,20 @@ def _boxes(row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int6
 
 def _solid_objects(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the objects that are no crowd and whose boxes have an area."""
+    return [item for item in _objects_and_crowds(row) if not item["crowd"]]
+
+
+def _objects_and_crowds(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects and crowds whose boxes have an area."""
     return [
         item
         for item in row["objects"]
-        if not item["crowd"]
-        and item["bbox"][0] < item["bbox"][2]
-        and item["bbox"][1] < item["bbox"][3]
+        if item["bbox"][0] < item["bbox"][2] and item["bbox"][1] < item["bbox"][3]
     ]
+
+
+def _crowd_of(objects: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
+    return np.array([item["crowd"] for item in objects], np.bool_)
 
 
 def _boxes_of(
@@ -196,7 +203,10 @@ class SingleBox:
 
 
 class Boxes:
-    """The classes and boxes of all objects in an image."""
+    """The classes and boxes of all objects in an image.
+
+    Crowds come apart from them: metrics forgive what is found in a crowd, losses never see it.
+    """
 
     columns: ClassVar[list[str]] = ["id", "image", "objects"]
     keeps_boxes: ClassVar[bool] = False
@@ -208,14 +218,12 @@ class Boxes:
         return split.info.classes
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
-        boxes, labels = _boxes(row)
-        return Sample(_image(row), boxes=boxes, labels=labels)
+        objects = _objects_and_crowds(row)
+        boxes, labels = _boxes_of(objects)
+        return Sample(_image(row), boxes=boxes, labels=labels, crowd=_crowd_of(objects))
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
-        return {
-            "labels": torch.from_numpy(sample.labels),
-            "boxes": torch.from_numpy(sample.boxes),
-        }
+        return _apart(sample, {"labels": sample.labels, "boxes": sample.boxes})
 
 
 class Instances(Boxes):
@@ -231,16 +239,28 @@ class Instances(Boxes):
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
         image = _image(row)
-        objects = _solid_objects(row)
+        objects = [item for item in _objects_and_crowds(row) if item["rle"] is not None]
         boxes, labels = _boxes_of(objects)
         height, width = row["height"], row["width"]
         masks = [_decode_rle(item["rle"], height, width) for item in objects]
         instances = np.array(masks, np.uint8).reshape(-1, height, width)
-        return Sample(image, boxes=boxes, labels=labels, instances=instances)
+        return Sample(
+            image, boxes=boxes, labels=labels, crowd=_crowd_of(objects), instances=instances
+        )
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
         assert sample.instances is not None
-        return {**super().targets(sample), "masks": torch.from_numpy(sample.instances)}
+        return {**super().targets(sample), **_apart(sample, {"masks": sample.instances})}
+
+
+def _apart(sample: Sample, targets: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """Return the targets of the objects under their names, and those of crowds as ``crowd_…``."""
+    crowd = np.zeros(len(sample.boxes), np.bool_) if sample.crowd is None else sample.crowd
+    return {
+        f"{prefix}{name}": torch.from_numpy(values[chosen])
+        for prefix, chosen in (("", ~crowd), ("crowd_", crowd))
+        for name, values in targets.items()
+    }
 
 
 class SemanticMask:

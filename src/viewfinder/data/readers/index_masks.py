@@ -7,10 +7,8 @@ from viewfinder.data.readers.members import by_stem, image_names, inside
 from viewfinder.data.readers.record import MaskFile, Reading, Record
 from viewfinder.data.readers.refusals import Refused, check_class_names, check_splits
 from viewfinder.data.readers.split_lists import read_split_lists
-from viewfinder.data.schema import Split
+from viewfinder.data.schema import IGNORE, Split
 from viewfinder.errors import ViewfinderError
-
-IGNORE = 255
 
 
 def read_listed_masks(

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
 
 _VALUES = 256
-IGNORED = 255
 
 
 def count_pixels(masks: Iterable[bytes | None]) -> NDArray[np.int64]:
@@ -28,7 +28,7 @@ def count_pixels(masks: Iterable[bytes | None]) -> NDArray[np.int64]:
 
 def classes_present(counts: NDArray[np.int64]) -> list[frozenset[int]]:
     """Return the classes that each mask holds."""
-    return [frozenset(np.flatnonzero(row[:IGNORED]).tolist()) for row in counts]
+    return [frozenset(np.flatnonzero(row[:IGNORE]).tolist()) for row in counts]
 
 
 def describe_masks(counts: NDArray[np.int64], classes: list[str]) -> dict[str, object]:
@@ -37,5 +37,5 @@ def describe_masks(counts: NDArray[np.int64], classes: list[str]) -> dict[str, o
     shares = (counts.sum(axis=0) / max(total, 1)).round(5)
     return {
         "share_by_class": {name: float(shares[index]) for index, name in enumerate(classes)},
-        "share_ignored": float(shares[IGNORED]),
+        "share_ignored": float(shares[IGNORE]),
     }

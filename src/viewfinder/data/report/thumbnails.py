@@ -10,7 +10,7 @@ import numpy as np
 from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
-from viewfinder.data.report.masks import IGNORED
+from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
 
 Picture = NDArray[np.uint8]
@@ -54,7 +54,7 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
     for item in row.get("objects") or ():
         if item["rle"] is not None:
             shape = {"size": [height, width], "counts": item["rle"]}
-            mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORED)
+            mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORE)
             picture = paint(picture, mask.astype(np.uint8))
     crowded = len(row.get("objects") or ()) > _CROWDED
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
@@ -77,7 +77,7 @@ def paint(picture: Picture, mask: NDArray[Any], opacity: float = _OPACITY) -> Pi
     small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     table = np.array([colour(label) for label in range(256)], np.float32)
     tinted = (1 - opacity) * picture + opacity * table[small]
-    return np.where((small == IGNORED)[..., None], picture, tinted).astype(np.uint8)
+    return np.where((small == IGNORE)[..., None], picture, tinted).astype(np.uint8)
 
 
 def draw_box(picture: Picture, box: NDArray[Any], label: int, *, thin: bool = False) -> None:

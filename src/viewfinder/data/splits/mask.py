@@ -10,9 +10,9 @@ from PIL import Image
 from viewfinder.data.archive import Archive
 from viewfinder.data.mask_pixels import decode_indices
 from viewfinder.data.readers.record import MaskFile
+from viewfinder.data.schema import IGNORE
 from viewfinder.errors import ViewfinderError
 
-IGNORE = 255
 _COUNTABLE = 2**16
 
 

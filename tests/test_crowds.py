@@ -1,0 +1,121 @@
+"""Crowds: metrics forgive what is found in them, and losses never see them."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import albumentations as A
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from PIL import Image
+from torch import Tensor, nn
+
+from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.data.schema import SplitInfo, split_path, split_schema
+from viewfinder.evaluation.inference import evaluate
+from viewfinder.evaluation.report import observers_for
+from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
+
+SIDE = 32
+ONE = [2.0, 2.0, 12.0, 12.0]
+CROWD = [16.0, 16.0, 32.0, 30.0]
+IN_CROWD = [[16.0, 16.0, 24.0, 23.0], [20.0, 18.0, 30.0, 28.0]]
+
+
+def rle(box: list[float]) -> bytes:
+    left, top, right, bottom = map(int, box)
+    mask = np.zeros((SIDE, SIDE), np.uint8, order="F")
+    mask[top:bottom, left:right] = 1
+    counts: bytes = coco_mask.encode(mask)["counts"]
+    return counts
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout whose images show one sheep and a flock."""
+    folder = tmp_path_factory.mktemp("project")
+    buffer = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE)).save(buffer, "PNG")
+    for split in ("train", "test"):
+        row = {
+            "id": "meadow.png",
+            "image": {"bytes": buffer.getvalue(), "path": "meadow.png"},
+            "width": SIDE,
+            "height": SIDE,
+            "group": None,
+            "objects": [
+                {"bbox": box, "category": 0, "rle": rle(box), "crowd": box == CROWD}
+                for box in (CROWD, ONE)
+            ],
+        }
+        schema = split_schema(["objects"], SplitInfo("sheep", split, ["sheep"], {}))
+        path = folder / split_path("sheep", split)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pa.ipc.new_stream(path, schema) as writer:
+            writer.write_table(pa.Table.from_pylist([row], schema=schema))
+    return folder
+
+
+def module(project: Path, task: type[VisionTask], **options: Any) -> VisionDataModule:
+    return VisionDataModule(
+        dataset="sheep",
+        view=task.view(),
+        size=(SIDE, SIDE),
+        batch_size=1,
+        splits=("train", "test"),
+        project=project,
+        **options,
+    )
+
+
+class Shepherd(nn.Module):
+    """Finds the one sheep, and two of the flock with more certainty."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images
+
+    def decode(self, outputs: Tensor, size: tuple[int, int]) -> dict[str, Tensor]:
+        return {
+            "boxes": torch.tensor([[*IN_CROWD, ONE]]),
+            "scores": torch.tensor([[0.9, 0.8, 0.7]]),
+            "labels": torch.zeros(1, 3, dtype=torch.int64),
+            "masks": torch.ones(1, 3, 14, 14),
+        }
+
+
+@pytest.mark.parametrize(
+    ("kind", "figure", "column"),
+    [(Detection, "map_50", "ap_50"), (InstanceSegmentation, "mask_map_50", "mask_ap_50")],
+)
+def test_what_is_found_in_a_crowd_is_not_wrong(
+    project: Path, tmp_path: Path, kind: type[VisionTask], figure: str, column: str
+) -> None:
+    task = kind(Shepherd(), ["sheep"], mean=[0.5] * 3, std=[0.5] * 3)
+    observers = observers_for(task, 1)[1:]
+    metrics = evaluate(task, module(project, kind).test_dataloader(), observers)
+    assert metrics[figure] == pytest.approx(1.0)
+    for observer in observers:
+        observer.write(tmp_path, tmp_path)
+    with (tmp_path / "per_class.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["count"] == "1"
+    assert float(row[column]) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", [Detection, InstanceSegmentation])
+def test_losses_see_objects_only_and_augmentations_move_both(
+    project: Path, kind: type[VisionTask]
+) -> None:
+    data = module(project, kind, augmentations={"flip": A.HorizontalFlip(p=1.0)})
+    batch = next(iter(data.train_dataloader()))
+    assert batch["boxes"][0].tolist() == [[20.0, 2.0, 30.0, 12.0]]
+    assert batch["labels"][0].tolist() == [0]
+    assert batch["crowd_boxes"][0].tolist() == [[0.0, 16.0, 16.0, 30.0]]
+    assert batch["crowd_labels"][0].tolist() == [0]
+    if kind is InstanceSegmentation:
+        assert batch["masks"][0].shape == batch["crowd_masks"][0].shape == (1, SIDE, SIDE)
+        assert int(batch["masks"][0].sum()) == 100
