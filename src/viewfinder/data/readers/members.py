@@ -1,5 +1,6 @@
 """Which files of an archive are images, and how to find one."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -10,7 +11,10 @@ from viewfinder.data.readers.refusals import Refused, some
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif"}
+    | {".pbm", ".pgm", ".ppm", ".pnm"}
+)
 
 
 def is_image(name: str) -> bool:
@@ -83,7 +87,8 @@ def read_text(archive: Archive, name: str) -> str:
         ViewfinderError: If there is no such file, or it is not UTF-8.
     """
     try:
-        return archive.read(name).decode("utf-8-sig")
+        # As the names of members are: a list and a folder may write one name in two ways.
+        return unicodedata.normalize("NFC", archive.read(name).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ViewfinderError(
             f"{archive.path}: {name!r} is not UTF-8 text: {error}. Convert it."
