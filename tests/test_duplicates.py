@@ -203,6 +203,20 @@ def test_an_image_of_another_size_than_its_annotations_is_left_out(
     assert "48 x 48 pixels, but its annotations are for 640 x 480" in item["reason"]
 
 
+def test_annotations_of_a_photo_before_it_is_turned_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    photo = np.zeros((480, 640, 3), np.uint8)
+    files = {**pets(), "cat/phone.jpg": encode(photo, "JPEG", exif=sideways)}
+    reader = {"_target_": "readers_for_tests.read_sizes", "odd": "cat/phone.jpg"}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED | {"on_error": "skip"}, **reader))
+    assert main(["split", "pets"]) == 0
+    (item,) = report(tmp_path)["left_out"]
+    assert "480 x 640 pixels as its EXIF orientation turns it" in item["reason"]
+
+
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
 def test_deep_grey_images_are_told_apart(mode: str) -> None:
     values = np.random.default_rng(0).integers(300, 4000, (2, 32, 32))

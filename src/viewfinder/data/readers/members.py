@@ -71,6 +71,12 @@ def by_stem(names: Iterable[str], refused: Refused) -> dict[str, str]:
     return {stem: same[0] for stem, same in files.items()}
 
 
+def stems_in(names: Iterable[str], folder: str, refused: Refused) -> dict[str, str]:
+    """Index the files of a folder by their path there without its extension."""
+    stems = by_stem((name for name in names if inside(name, folder) is not None), refused)
+    return {str(inside(stem, folder)): name for stem, name in stems.items()}
+
+
 def folder_split(name: str, folders: Mapping[Split, str]) -> tuple[Split, str] | None:
     """Return which split's folder a file lies in, and its path there."""
     for split, folder in folders.items():
