@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import yaml
 from conftest import Run, make_clone, runner
 from hydra.utils import get_method
 
+from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
 from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
@@ -596,3 +598,68 @@ def test_what_cannot_be_added_changes_nothing(
     assert (checkout / "params.yaml").read_text() == before
     for name in ("more", "detection"):
         assert not (checkout / "conf" / "dataset" / f"{name}.yaml").exists()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As much of a checkout as `viewfinder add` needs."""
+    folder = tmp_path / "checkout"
+    for part in ("dataset", "experiment"):
+        (folder / "conf" / part).mkdir(parents=True)
+    (folder / "conf" / "experiment" / "classification.yaml").touch()
+    text = "datasets:\n  x: {watch: src}\nexperiments:\n  x: {dataset: x}\n"
+    (folder / "params.yaml").write_text(text)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_folder_in_the_checkout_is_named_from_there(project: Path) -> None:
+    class_folders(project / "own", each=2)
+    assert main(["add", "own", "own/photos"]) == 0
+    config = yaml.safe_load((project / "conf" / "dataset" / "own.yaml").read_text())
+    assert config["source"]["files"] == [{"url": "own/photos"}]
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    assert params["datasets"]["own"] == {"watch": "own/photos"}
+    assert main(["download", "own"]) == 0
+
+
+@pytest.mark.parametrize("name", ["2024", "on", "no", "null", "y_", "true"])
+def test_a_name_that_yaml_takes_for_something_else_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    class_folders(project / "own", each=2)
+    assert main(["add", name, "own/photos"]) == (0 if name == "y_" else 1)
+    assert ("can't be a data set's name" in capsys.readouterr().err) == (name != "y_")
+
+
+def test_what_is_wrong_with_the_files_is_said(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class_folders(project / "own", each=2)
+    photos = project / "own" / "photos"
+    (photos / "cat" / "text.jpg").write_text("no picture")
+    (photos / "dog" / "empty.jpg").touch()
+    (photos / "dog" / "photo.heic").touch()
+    (photos / "dog" / "photo").touch()
+    assert main(["add", "own", "own"]) == 0
+    said = capsys.readouterr().out
+    assert "2 samples can't be used" in said
+    assert "photos/cat/text.jpg: it is not a readable image (10 bytes)" in said
+    assert "photos/dog/empty.jpg: it is not a readable image (0 bytes)" in said
+    assert "on_error: skip" in said
+    assert "not taken    2 files beside the images: without suffix 1, .heic 1" in said
+
+
+def test_what_was_fetched_to_be_looked_at_is_not_fetched_again(
+    project: Path, tmp_path: Path
+) -> None:
+    class_folders(tmp_path / "own", each=2)
+    pack_folder(tmp_path / "own", tmp_path / "own.zip")
+    server = fsspec.filesystem("memory")
+    server.pipe({"/shelf/own.zip": (tmp_path / "own.zip").read_bytes()})
+    assert main(["add", "own", "memory://shelf/own.zip"]) == 0
+    server.rm("/shelf/own.zip")
+    assert main(["download", "own"]) == 0
+    with Archive(project / "data" / "raw" / "own") as archive:
+        assert len(archive.names()) == 4
+    assert not list((project / ".cache" / "viewfinder" / "added").iterdir())

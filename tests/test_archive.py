@@ -4,8 +4,10 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import stat
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 
 from viewfinder.data.archive import Archive, container, read_checksums, write_checksums
+from viewfinder.data.sources.pack import pack_folder
 from viewfinder.errors import ViewfinderError
 
 FILES = {
@@ -307,3 +310,26 @@ def test_closing_lets_go_of_all_files(tmp_path: Path) -> None:
     packed(tmp_path / "d.tar", {"../d": b""})
     refused(tmp_path)
     assert open_files() == before
+
+
+def test_names_are_composed_however_they_were_written(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        folder = tmp_path / form
+        folder.mkdir()
+        zipped(folder / "data.zip", {unicodedata.normalize(form, "Bäume/1.jpg"): b"tree"})
+        assert contents(folder) == {unicodedata.normalize("NFC", "Bäume/1.jpg"): b"tree"}
+
+
+def test_a_folder_with_names_that_are_not_utf_8_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    with open(os.fsencode(tmp_path / "own") + b"/caf\xe9.jpg", "wb") as file:  # noqa: PTH123
+        file.write(b"coffee")
+    (tmp_path / "raw").mkdir()
+    pack_folder(tmp_path / "own", tmp_path / "raw" / "own.zip")
+    assert contents(tmp_path / "raw") == {"café.jpg": b"coffee"}
+
+
+@pytest.mark.parametrize("name", ["v1.0", "data", " leading.zip"])
+def test_an_archive_is_known_by_its_content_too(tmp_path: Path, name: str) -> None:
+    zipped(tmp_path / name, {"a/1.jpg": b"x"})
+    assert contents(tmp_path) == {"a/1.jpg": b"x"}

@@ -180,3 +180,29 @@ def test_neither_the_split_nor_the_summary_imports_torch(boxes: Path) -> None:
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, cwd=boxes, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_box_far_outside_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[str, bytes] = {"data.yaml": b"train: images\nnames: [a, b]\n"}
+    for number in range(12):
+        files[f"images/{number}.png"] = encode(picture(number))
+        files[f"labels/{number}.txt"] = b"0 .5 .5 .1 .1"
+    files["labels/3.txt"] = b"0 1e9 .5 .1 .1\n1 .5 -1e9 .1 .1"
+    reader = {"_target_": "viewfinder.data.readers.yolo.read_yolo"}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED, **reader))
+    assert main(["split", "pets"]) == 0
+    assert len(report(tmp_path)["boxes"]["out_of_frame"]) == 2
+    assert (output(tmp_path) / "report.html").is_file()
+
+
+def test_names_in_brackets_are_shown_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {name.replace("cat/", "cat[b]/"): content for name, content in pets(6).items()}
+    files["dog/x[red].png"] = files["cat[b]/1.png"]
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", "pets"]) == 0
+    assert main(["data", "pets"]) == 0
+    shown = capsys.readouterr().out
+    assert "cat[b]" in shown
+    assert "dog/x[red].png" in shown

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from split_project import STRATIFIED, make_project, members, pets
+from split_project import STRATIFIED, encode, make_project, members, pets, picture
 
 from viewfinder.cli import main
 
@@ -92,6 +92,17 @@ def test_a_missing_section_is_named(
     config = {k: v for k, v in yaml.safe_load(path.read_text()).items() if k != key}
     path.write_text(yaml.safe_dump(config))
     assert_refused([command, "pets"], [f"no mapping `{key}:`", "name, reader"], capsys)
+
+
+def test_all_classes_that_are_too_small_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {**pets(4), "cow/1.png": encode(picture(5)), "hen/1.png": encode(picture(6))}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", "pets"]) == 1
+    said = capsys.readouterr().err
+    assert "2 classes have fewer than 3 images" in said
+    assert "the class of 'cow/1.png' has 1; the class of 'hen/1.png' has 1" in said
 
 
 @pytest.mark.parametrize("text", ["name: [x\n", "- a\n- b\n", "just words\n"])

@@ -637,3 +637,9 @@ def test_the_terminal_shows_a_bar(server: Server, project: Path) -> None:
     assert done.returncode == 0
     assert "300.0 kB in" in shown
     assert "━" in shown
+
+
+def test_an_empty_file_arrives(tmp_path: Path) -> None:
+    fsspec.filesystem("memory").pipe({"/bucket/empty.txt": b""})
+    fetch(tmp_path, files=[{"url": "memory://bucket/empty.txt"}], cache=tmp_path / "cache", **QUICK)
+    assert (tmp_path / "empty.txt").read_bytes() == b""

@@ -1,5 +1,6 @@
 """Duplicates: found, kept together, reported; bad images: refused, or left out and listed."""
 
+import io
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from split_project import STRATIFIED, encode, make_project, members, pets, pictu
 from viewfinder.cli import main
 from viewfinder.data.readers.record import Record
 from viewfinder.data.splits.duplicates import mark_near_duplicates
+from viewfinder.data.splits.pixels import UnreadableImageError, look_at
 from viewfinder.data.splits.scan import Scan
 
 
@@ -199,6 +201,64 @@ def test_an_image_of_another_size_than_its_annotations_is_left_out(
     (item,) = report(tmp_path)["left_out"]
     assert item["id"] == "cat/3.png"
     assert "48 x 48 pixels, but its annotations are for 640 x 480" in item["reason"]
+
+
+def test_annotations_of_a_photo_before_it_is_turned_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    photo = np.zeros((480, 640, 3), np.uint8)
+    files = {**pets(), "cat/phone.jpg": encode(photo, "JPEG", exif=sideways)}
+    reader = {"_target_": "readers_for_tests.read_sizes", "odd": "cat/phone.jpg"}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED | {"on_error": "skip"}, **reader))
+    assert main(["split", "pets"]) == 0
+    (item,) = report(tmp_path)["left_out"]
+    assert "480 x 640 pixels as its EXIF orientation turns it" in item["reason"]
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I"])
+def test_deep_grey_images_are_told_apart(mode: str) -> None:
+    values = np.random.default_rng(0).integers(300, 4000, (2, 32, 32))
+    kinds = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4"}
+    looks = []
+    for part in values:
+        raw = part.astype(kinds[mode]).tobytes()
+        buffer = io.BytesIO()
+        Image.frombytes(mode, (32, 32), raw).save(buffer, "TIFF")
+        looks.append(look_at(buffer.getvalue()))
+    assert looks[0].digest != looks[1].digest
+    np.testing.assert_allclose(looks[0].mean, values[0].mean() / 65535, rtol=1e-6)
+    assert looks[0].digest == look_at(encode(values[0].astype(np.uint16))).digest
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.5, 70000.0])
+def test_pixels_that_no_format_of_16_bits_holds_are_refused(value: float) -> None:
+    kind = np.float32 if value == 0.5 else np.int32
+    pixels = np.full((32, 32), value, kind)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF")
+    with pytest.raises(UnreadableImageError, match="expected whole numbers from 0 to 65535"):
+        look_at(buffer.getvalue())
+
+
+def test_images_of_all_suffixes_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = pets(10)
+    kinds = {"jfif": "JPEG", "gif": "GIF", "ppm": "PPM", "avif": "AVIF"}
+    for seed, (suffix, kind) in enumerate(kinds.items()):
+        files[f"cat/more.{suffix}"] = encode(picture(500 + seed), kind)
+    assert split(tmp_path, monkeypatch, files) == 0
+    assert {name for ids in members(tmp_path).values() for name in ids} == files.keys()
+
+
+def test_many_images_that_look_alike_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = pets(10)
+    for index in range(4):
+        files[f"cat/near{index}.jpg"] = encode(picture(index), "JPEG", quality=80)
+    assert split(tmp_path, monkeypatch, files) == 0
+    assert "8 images look so alike" in capsys.readouterr().err
 
 
 def test_every_kind_of_image_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,7 +156,6 @@ def test_class_folders_refuse(
     assert all(word in message for word in words), message
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 # --- Pascal VOC
 
 
@@ -732,6 +731,12 @@ def test_only_numbers_that_count_the_classes_are_left_out(
 ) -> None:
     members = {f"{folder}/1.png": grey() for folder in folders}
     assert read(read_class_folders, tmp_path, members).classes == classes
+
+
+def test_instance_maps_ignore_what_lies_in_other_folders(tmp_path: Path) -> None:
+    members = {"i/1.png": grey(), "m/1.png": grey(), "raw/1.jpg": b"", "raw/1.png": b""}
+    options = {"class_name": "cell", "images": "i", "masks": "m"}
+    assert not read(read_instance_maps, tmp_path, members, **options).left_out
 
 
 # --- COCO

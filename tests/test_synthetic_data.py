@@ -19,6 +19,7 @@ from viewfinder.data.sources.digit_scenes import (
     write_digit_scenes,
 )
 from viewfinder.data.sources.digits import CLASSES, load_glyphs, write_digits
+from viewfinder.errors import ViewfinderError
 
 STYLE = SceneStyle()
 COUNTS = {"train": 6, "val": 3, "test": 4}
@@ -139,3 +140,13 @@ def test_scene_archive_has_the_same_bytes_for_the_same_seed(tmp_path: Path) -> N
     first = write_scenes(tmp_path / "a").read_bytes()
     assert write_scenes(tmp_path / "b").read_bytes() == first
     assert write_scenes(tmp_path / "c", seed=2).read_bytes() != first
+
+
+@pytest.mark.parametrize(
+    ("size", "digits", "digit_size"), [(64, (9, 12), (24, 44)), (32, (1, 1), (44, 60))]
+)
+def test_digits_that_do_not_fit_are_refused(
+    size: int, digits: tuple[int, int], digit_size: tuple[int, int]
+) -> None:
+    with pytest.raises(ViewfinderError, match=f"{digits[0]} digits of up to {digit_size[1]}"):
+        draw_scene(0, "train", 0, SceneStyle(size, digits, digit_size))

@@ -1,6 +1,8 @@
 """``viewfinder add NAME SOURCE``: a data set of one's own, ready for ``dvc repro``."""
 
+import os
 import re
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -9,24 +11,25 @@ from typing import Any
 import yaml
 from hydra.utils import get_method
 
-from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.archive import Archive, read_checksums, write_checksums
 from viewfinder.data.readers.record import Reading
 from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.recognition.names import Format
 from viewfinder.data.schema import SPLITS
 from viewfinder.data.sources.fetch import fetch
+from viewfinder.data.transfer.local import ADDED
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
 from viewfinder.stages.first_experiment import (
     first_experiment,
-    median_shape,
     single_objects,
     tasks_served,
 )
+from viewfinder.stages.first_look import FirstLook, look_at_images
 from viewfinder.stages.params_file import add_to_params
-from viewfinder.workspace import project_dir
+from viewfinder.workspace import project_dir, root
 
-_NAME = re.compile(r"[a-z0-9_]+")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SOURCES = "src/viewfinder/data/sources/fetch.py"
 _SHARES = {"val": 0.15, "test": 0.15}
 _PROBLEMS_SHOWN = 5
@@ -48,29 +51,27 @@ def main(name: str, source: str, task: str | None) -> None:
     config = project / "conf" / "dataset" / f"{name}.yaml"
     _check_name(name, config)
     local = Path(source).expanduser()
-    url = str(local.resolve()) if local.exists() else source
-    with tempfile.TemporaryDirectory() as scratch:
+    inside = local.exists() and local.resolve().is_relative_to(project.resolve())
+    place = local.resolve().relative_to(project.resolve()) if inside else local.resolve()
+    url = place.as_posix() if local.exists() else source
+    (root() / ADDED).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root() / ADDED) as scratch:
         fetch(Path(scratch), files=[{"url": url}])
         write_checksums(Path(scratch))
         with Archive(Path(scratch)) as archive:
             found = recognise(archive)
             reading = get_method(found.reader)(archive, **found.options)
-            shape = median_shape(reading, archive)
-    recipes = {path.stem for path in (project / "conf" / "experiment").glob("*.yaml")}
-    tasks = [item for item in tasks_served(reading) if item in recipes]
-    _print_findings(name, found, reading, tasks)
-    if not tasks:
-        raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
-    if task == "localization" and single_objects(reading):
-        tasks.append(task)
-    if task is not None and task not in tasks:
-        raise ViewfinderError(f"{source} can't serve {task!r}; it can serve {', '.join(tasks)}.")
-    chosen = task or tasks[0]
-    watched = _watched(local.resolve(), project) if local.exists() else _SOURCES
-    experiment = first_experiment(name, chosen, shape)
-    with new_file(config) as path:
-        path.write_text(_dataset_config(name, url, found, reading, chosen), encoding="utf-8")
-        add_to_params(project / "params.yaml", name, {"watch": watched}, experiment)
+            look = look_at_images(reading, archive)
+        chosen = _choose(name, found, reading, look, source, task, project)
+        files = [{"url": url}]
+        if not local.exists():
+            files = _keep(Path(scratch), name, url)
+        experiment = first_experiment(name, chosen, look.shape)
+        with new_file(config) as path:
+            text = _dataset_config(name, files, found, reading, chosen)
+            path.write_text(text, encoding="utf-8")
+            watched = url if local.exists() else _SOURCES
+            add_to_params(project / "params.yaml", name, {"watch": watched}, experiment)
     print(
         f"Wrote conf/dataset/{name}.yaml; added the data set and an experiment for "
         f"{chosen} to params.yaml.\n"
@@ -78,10 +79,44 @@ def main(name: str, source: str, task: str | None) -> None:
     )
 
 
+def _choose(
+    name: str,
+    found: Format,
+    reading: Reading,
+    look: FirstLook,
+    source: str,
+    task: str | None,
+    project: Path,
+) -> str:
+    """Say what was found, and return the experiment's task."""
+    recipes = {path.stem for path in (project / "conf" / "experiment").glob("*.yaml")}
+    tasks = [item for item in tasks_served(reading) if item in recipes]
+    _print_findings(name, found, reading, tasks, look)
+    if not tasks:
+        raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
+    if task == "localization" and single_objects(reading):
+        tasks.append(task)
+    if task is not None and task not in tasks:
+        raise ViewfinderError(f"{source} can't serve {task!r}; it can serve {', '.join(tasks)}.")
+    return task or tasks[0]
+
+
+def _keep(scratch: Path, name: str, url: str) -> list[dict[str, str]]:
+    """Leave what was fetched where `download` finds it by its checksum; return the source."""
+    kept = root() / ADDED / name
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(scratch, kept, copy_function=os.link)
+    sums = read_checksums(scratch)
+    # A pattern stands for several files, which one checksum can't be meant for.
+    return [{"url": url, "sha256": next(iter(sums.values()))} if len(sums) == 1 else {"url": url}]
+
+
 def _check_name(name: str, config: Path) -> None:
-    if not _NAME.fullmatch(name):
+    # In params.yaml, `on` and `no` would be truth values and `null` nothing.
+    if not _NAME.fullmatch(name) or yaml.safe_load(name) != name:
         raise ViewfinderError(
-            f"{name!r} can't be a data set's name. Use lower-case letters, digits and `_`."
+            f"{name!r} can't be a data set's name. Use a lower-case letter, then lower-case "
+            "letters, digits and `_`; not a word of YAML such as `on` or `null`."
         )
     if config.exists():
         raise ViewfinderError(
@@ -89,7 +124,9 @@ def _check_name(name: str, config: Path) -> None:
         )
 
 
-def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]) -> None:
+def _print_findings(
+    name: str, found: Format, reading: Reading, tasks: list[str], look: FirstLook
+) -> None:
     sides = Counter(record.split for record in reading.records)
     split = ", ".join(f"{side} {sides[side]:,}" for side in SPLITS if sides[side])
     objects = sum(len(record.objects or ()) for record in reading.records)
@@ -104,21 +141,27 @@ def _print_findings(name: str, found: Format, reading: Reading, tasks: list[str]
     single = single_objects(reading)
     if single and "localization" not in tasks:
         print(f"  one object   {single:,} images; --task localization keeps these")
-    if reading.left_out:
-        print(f"  problems     {len(reading.left_out):,} samples can't be used:")
-        for item in reading.left_out[:_PROBLEMS_SHOWN]:
+    if look.not_taken:
+        kinds = ", ".join(f"{suffix} {count:,}" for suffix, count in look.not_taken.most_common(5))
+        print(f"  not taken    {look.not_taken.total():,} files beside the images: {kinds}")
+    problems = [*reading.left_out, *look.unreadable]
+    if problems:
+        print(f"  problems     {len(problems):,} samples can't be used:")
+        for item in problems[:_PROBLEMS_SHOWN]:
             print(f"    {item.id}: {item.reason}")
         print("    Correct them, or set `on_error: skip` under `split:` to leave them out.")
 
 
-def _dataset_config(name: str, url: str, found: Format, reading: Reading, task: str) -> str:
+def _dataset_config(
+    name: str, files: list[dict[str, str]], found: Format, reading: Reading, task: str
+) -> str:
     document = {
         "name": name,
         "num_classes": len(reading.classes),
         "source": {
             "_target_": "viewfinder.data.sources.fetch.fetch",
             "_partial_": True,
-            "files": [{"url": url}],
+            "files": files,
         },
         "reader": {"_target_": found.reader, "_partial_": True, **found.options},
         "split": _split_config(reading)
@@ -138,8 +181,3 @@ def _split_config(reading: Reading) -> dict[str, Any]:
         **(missing if given else _SHARES),
         **({"seed": 42} if missing else {}),
     }
-
-
-def _watched(source: Path, project: Path) -> str:
-    inside = source.is_relative_to(project.resolve())
-    return str(source.relative_to(project.resolve()) if inside else source)

@@ -18,8 +18,6 @@ WRITERS: dict[str, Writer] = {"coco": write_coco, "voc": write_voc, "yolo": writ
 
 def main(name: str, format: str, folder: str) -> None:
     """Write the splits of a data set to a new folder, whole or not at all."""
-    if format not in WRITERS:
-        raise ViewfinderError(f"There is no format {format!r}; expected {', '.join(WRITERS)}.")
     target = Path(folder).absolute()
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise ViewfinderError(

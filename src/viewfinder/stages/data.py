@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from viewfinder.config import load_dataset
 from viewfinder.data.schema import SPLITS, report_path, split_path
@@ -110,7 +111,7 @@ def _classes(report: dict[str, Any]) -> Table:
         table.add_column(split, justify="right")
     for name in report["classes"][:_MOST_CLASSES]:
         counts = [report["splits"][split][key][name] for split in SPLITS]
-        table.add_row(name, *(f"{count:,}" for count in (*counts, sum(counts))))
+        table.add_row(Text(name), *(f"{count:,}" for count in (*counts, sum(counts))))
     more = len(report["classes"]) - _MOST_CLASSES
     if more > 0:
         table.add_row(f"and {more} more")
@@ -146,7 +147,7 @@ def _list(title: str, rows: list[str]) -> Table:
     table = Table(title=f"{title}: {len(rows)}", title_justify="left", show_header=False)
     table.add_column(overflow="fold")
     for row in rows[:_MOST_IDS]:
-        table.add_row(row)
+        table.add_row(Text(row))
     if len(rows) > _MOST_IDS:
         table.add_row(f"and {len(rows) - _MOST_IDS} more in report.json")
     return table

@@ -1,14 +1,16 @@
 """``viewfinder download DATASET``: the authors' archives, unopened, with their checksums."""
 
 import errno
+import shutil
 
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import write_checksums
 from viewfinder.data.schema import raw_path
+from viewfinder.data.transfer.local import ADDED
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
 from viewfinder.stages.building import build, section
-from viewfinder.workspace import project_dir
+from viewfinder.workspace import project_dir, root
 
 
 def main(name: str) -> None:
@@ -24,6 +26,7 @@ def main(name: str) -> None:
         with new_folder(target) as folder:
             source(folder)
             write_checksums(folder)
+        shutil.rmtree(root() / ADDED / name, ignore_errors=True)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

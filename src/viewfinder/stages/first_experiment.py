@@ -1,16 +1,10 @@
 """The experiment that a new data set starts with: a task and settings that fit its images."""
 
-from contextlib import suppress
-from statistics import median
 from typing import Any
 
-from viewfinder.data.archive import Archive
-from viewfinder.data.image_size import image_size
 from viewfinder.data.readers.record import Reading
-from viewfinder.errors import ViewfinderError
 
 _EPOCHS = 20
-_IMAGES_MEASURED = 100
 _STRIDE, _LARGEST_SIDE, _LARGEST_FRAME = 32, 224, 320  # pixels
 _SMALL_SIDE = 64
 _WHOLE_IMAGE = ("classification", "multilabel")
@@ -71,14 +65,3 @@ def first_experiment(name: str, task: str, shape: tuple[int, int]) -> dict[str, 
 def _whole_strides(side: float) -> int:
     """Return a side that networks can halve five times, about as long."""
     return max(_STRIDE, _STRIDE * round(side / _STRIDE))
-
-
-def median_shape(reading: Reading, archive: Archive) -> tuple[int, int]:
-    """Return the median height and width of the images, pixels."""
-    step = max(1, len(reading.records) // _IMAGES_MEASURED)
-    sizes = []
-    for record in reading.records[::step]:
-        with suppress(ViewfinderError):  # `split` names the files that can't be read
-            sizes.append(image_size(record.read(archive), record.id))
-    widths, heights = zip(*sizes or [(_LARGEST_SIDE, _LARGEST_SIDE)], strict=True)
-    return round(median(heights)), round(median(widths))

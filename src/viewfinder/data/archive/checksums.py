@@ -29,7 +29,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
         )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-        return {name: digest for digest, name in (line.split(maxsplit=1) for line in lines)}
+        return {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except ValueError:
         raise ViewfinderError(
             f"{path} is damaged: expected a checksum and a file name on each line. "

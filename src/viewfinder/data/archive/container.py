@@ -1,6 +1,7 @@
 """What every kind of file offers to :class:`~viewfinder.data.archive.Archive`."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -45,7 +46,7 @@ class MemberNames:
         self._seen: set[str] = set()
 
     def admit(self, name: str) -> str | None:
-        """Return the plain form of a member's name, or None for the litter of an operating system.
+        """Return a name's plain, composed (NFC) form, or None for an operating system's litter.
 
         Raises:
             ViewfinderError: If the name leads out of the archive or was there before.
@@ -55,6 +56,7 @@ class MemberNames:
             raise refusal(self._path, name, "leads out of the archive")
         if _JUNK.intersection(parts) or parts[-1].startswith("._"):
             return None
+        name = unicodedata.normalize("NFC", name)
         plain = "/".join(part for part in name.split("/") if part not in ("", "."))
         if not plain:
             raise refusal(self._path, name, "has no name")
@@ -84,3 +86,12 @@ def bomb(path: Path, member: str, compressed: int) -> ViewfinderError:
         f"the limit was passed at the member {member!r}. The archive is refused as a "
         f"decompression bomb. If it is sound, raise MAX_EXPANSION in {Path(__file__).name}."
     )
+
+
+def as_unicode(name: str) -> str:
+    """Return a name that is valid Unicode even if it was not written in UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return name.encode("utf-8", "surrogateescape").decode("latin-1")
+    return name

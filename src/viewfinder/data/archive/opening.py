@@ -13,6 +13,10 @@ from viewfinder.errors import ViewfinderError
 
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tbz2", ".tar.xz", ".txz")
 _UNREADABLE = (".7z", ".rar", ".tar.zst", ".tzst", ".zst", ".tar.lz4", ".lz4", ".z")
+_PLAIN = frozenset(
+    {".csv", ".json", ".jsonl", ".npy", ".npz", ".parquet", ".pkl", ".tsv", ".txt", ".xml"}
+    | {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ".yaml", ".yml"}
+)
 _SUFFIXES: tuple[tuple[tuple[str, ...], Callable[[Path], Container]], ...] = (
     ((".zip",), ZipContainer),
     (_TAR, TarContainer),
@@ -21,7 +25,7 @@ _SUFFIXES: tuple[tuple[tuple[str, ...], Callable[[Path], Container]], ...] = (
 
 
 def open_container(path: Path) -> Container:
-    """Open a file by its suffix; one without a suffix by its first bytes.
+    """Open a file by its suffix; one whose suffix says nothing by its first bytes.
 
     Raises:
         ViewfinderError: If the format can't be read, or the content is damaged or refused.
@@ -35,7 +39,7 @@ def open_container(path: Path) -> Container:
     for suffixes, kind in _SUFFIXES:
         if name.endswith(suffixes):
             return kind(path)
-    if path.suffix:
+    if path.suffix.lower() in _PLAIN:
         return PlainFile(path)
     return _sniff(path)(path)
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import IO
 
 from viewfinder.data.archive.compression import is_compressed, unpacked
-from viewfinder.data.archive.container import MemberNames, allowed_size, bomb, refusal
+from viewfinder.data.archive.container import (
+    MemberNames,
+    allowed_size,
+    as_unicode,
+    bomb,
+    refusal,
+)
 from viewfinder.errors import ViewfinderError
 
 _BLOCK = 512
@@ -116,7 +122,7 @@ def _headers(file: IO[bytes]) -> Iterator[tuple[tarfile.TarInfo, int]]:
     with tarfile.open(fileobj=file, mode="r:", encoding="utf-8") as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep a kilobyte for each
-            member.name = _unicode(member.name)
+            member.name = as_unicode(member.name)
             yield member, tar.offset
 
 
@@ -126,15 +132,6 @@ def _last_name(file: IO[bytes]) -> str:
     with suppress(tarfile.TarError):
         for member, _ in _headers(file):
             name = member.name
-    return name
-
-
-def _unicode(name: str) -> str:
-    """Return a name that is valid Unicode even if it was not written in UTF-8."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return name.encode("utf-8", "surrogateescape").decode("latin-1")
     return name
 
 

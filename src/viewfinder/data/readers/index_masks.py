@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import by_stem, image_names, inside
+from viewfinder.data.readers.members import image_names, stems_in
 from viewfinder.data.readers.record import MaskFile, Reading, Record
 from viewfinder.data.readers.refusals import Refused, check_class_names, check_splits
 from viewfinder.data.readers.split_lists import read_split_lists
@@ -95,8 +95,8 @@ def read_mask_folders(
     found = image_names(archive)
     records = []
     for split, image_folder, mask_folder in _folder_pairs(images, masks):
-        pictures = _by_name(found, image_folder, refused)
-        files = _by_name(found, mask_folder, refused)
+        pictures = stems_in(found, image_folder, refused)
+        files = stems_in(found, mask_folder, refused)
         if not pictures:
             raise ViewfinderError(
                 f"{archive.path} has no images in {image_folder!r}; correct the reader's `images`."
@@ -155,8 +155,3 @@ def _folder_pairs(
         )
     check_splits(images, "images")
     return [(split, folder, masks[split]) for split, folder in images.items()]
-
-
-def _by_name(images: Sequence[str], folder: str, refused: Refused) -> dict[str, str]:
-    stems = by_stem((name for name in images if inside(name, folder) is not None), refused)
-    return {str(inside(stem, folder)): name for stem, name in stems.items()}

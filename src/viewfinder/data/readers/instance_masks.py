@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.mask_pixels import decode_binary, decode_indices
-from viewfinder.data.readers.members import by_stem, image_names, inside
+from viewfinder.data.readers.members import image_names, stems_in
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import Refused
 from viewfinder.errors import ViewfinderError
@@ -84,15 +84,8 @@ def read_instance_maps(
         ViewfinderError: If there are no images.
     """
     refused = Refused(archive)
-    stems = by_stem(image_names(archive), refused)
-    pictures, files = (
-        {
-            str(inside(stem, folder)): name
-            for stem, name in stems.items()
-            if inside(name, folder) is not None
-        }
-        for folder in (images, masks)
-    )
+    found = image_names(archive)
+    pictures, files = (stems_in(found, folder, refused) for folder in (images, masks))
     if not pictures:
         raise ViewfinderError(f"{archive.path} has no images in {images!r}; correct `images`.")
     missing = [image for name, image in pictures.items() if name + suffix not in files]

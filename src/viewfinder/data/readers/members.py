@@ -1,5 +1,6 @@
 """Which files of an archive are images, and how to find one."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -10,7 +11,10 @@ from viewfinder.data.readers.refusals import Refused, some
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif"}
+    | {".pbm", ".pgm", ".ppm", ".pnm"}
+)
 
 
 def is_image(name: str) -> bool:
@@ -67,6 +71,12 @@ def by_stem(names: Iterable[str], refused: Refused) -> dict[str, str]:
     return {stem: same[0] for stem, same in files.items()}
 
 
+def stems_in(names: Iterable[str], folder: str, refused: Refused) -> dict[str, str]:
+    """Index the files of a folder by their path there without its extension."""
+    stems = by_stem((name for name in names if inside(name, folder) is not None), refused)
+    return {str(inside(stem, folder)): name for stem, name in stems.items()}
+
+
 def folder_split(name: str, folders: Mapping[Split, str]) -> tuple[Split, str] | None:
     """Return which split's folder a file lies in, and its path there."""
     for split, folder in folders.items():
@@ -83,7 +93,8 @@ def read_text(archive: Archive, name: str) -> str:
         ViewfinderError: If there is no such file, or it is not UTF-8.
     """
     try:
-        return archive.read(name).decode("utf-8-sig")
+        # As the names of members are: a list and a folder may write one name in two ways.
+        return unicodedata.normalize("NFC", archive.read(name).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ViewfinderError(
             f"{archive.path}: {name!r} is not UTF-8 text: {error}. Convert it."

@@ -120,6 +120,3 @@ class Reading:
     annotations: list[str]
     records: list[Record] = field(repr=False)
     left_out: list[LeftOut] = field(default_factory=list, repr=False)
-
-
-Reader = Callable[[Archive], Reading]

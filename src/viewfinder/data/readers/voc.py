@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.boxes import checked_box
-from viewfinder.data.readers.members import by_stem, folder_split, image_names, inside
+from viewfinder.data.readers.members import by_stem, folder_split, image_names, stems_in
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.refusals import (
     Refused,
@@ -129,13 +129,13 @@ def _by_name(
     refused: Refused, archive: Archive, names: Collection[str], folder: str
 ) -> dict[str, str]:
     """Index the files of a folder by their name there, without extension."""
-    stems = by_stem((name for name in names if inside(name, folder) is not None), refused)
+    stems = stems_in(names, folder, refused)
     if not stems:
         raise ViewfinderError(
             f"{archive.path} has no such files in {folder!r}. Expected Pascal VOC's folders: "
             "correct the reader's `images` and `annotations`."
         )
-    return {str(inside(stem, folder)): name for stem, name in stems.items()}
+    return stems
 
 
 def read_annotated(

@@ -19,7 +19,7 @@ from viewfinder.data.splits.leaks import Leak
 from viewfinder.data.splits.scan import Scan
 
 Document = dict[str, Any]
-_LARGE_CLUSTER = 0.1
+_MANY_ALIKE = 0.1
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,11 @@ def _warnings(document: Document) -> list[str]:
         ("groups of near duplicates", len(duplicates["near"])),
     )
     warnings = [f"{text}: {number}" for text, number in found if number]
-    largest = max((len(group) for group in duplicates["near"]), default=0)
-    if largest > _LARGE_CLUSTER * total:
+    alike = sum(map(len, duplicates["near"]))
+    if alike > _MANY_ALIKE * total:
         warnings.append(
-            f"{largest} images look so alike that they are kept together as near duplicates; "
-            "`near_duplicates: false` under `split:` turns that off"
+            f"{alike} images look so alike that groups of them are kept together as near "
+            "duplicates; `near_duplicates: false` under `split:` turns that off"
         )
     return warnings + [line for split in SPLITS for line in _missing(document, split)]
 

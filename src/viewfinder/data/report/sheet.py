@@ -33,7 +33,7 @@ class Shown:
 
 
 def contact_sheet(rows: SplitRows, classes: Sequence[str]) -> list[Shown]:
-    """Show images of every split and class in turn, drawn at random but the same each time."""
+    """Show images of every class in turn, drawn at random but the same each time."""
     generator = random.Random(_SEED)
     piles: dict[tuple[int, ...], list[str]] = {}
     for split in SPLITS:

@@ -19,6 +19,7 @@ _OPACITY = 0.45
 _GOLDEN_RATIO = 0.618034
 _MOST_BOXES = 200
 _CROWDED = 25
+_OUTSIDE = 8  # pixels
 
 
 def colour(label: int) -> tuple[int, int, int]:
@@ -54,7 +55,7 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
     for item in row.get("objects") or ():
         if item["rle"] is not None:
             shape = {"size": [height, width], "counts": item["rle"]}
-            mask = np.where(coco_mask.decode(shape) > 0, item["category"], IGNORE)
+            mask = np.where(coco_mask.decode(shape) > 0, item["category"] % IGNORE, IGNORE)
             picture = paint(picture, mask.astype(np.uint8))
     crowded = len(row.get("objects") or ()) > _CROWDED
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
@@ -82,7 +83,9 @@ def paint(picture: Picture, mask: NDArray[Any], opacity: float = _OPACITY) -> Pi
 
 def draw_box(picture: Picture, box: NDArray[Any], label: int, *, thin: bool = False) -> None:
     """Draw a box (left, top, right, bottom in the picture's pixels) in its class's colour."""
-    left, top, right, bottom = (round(float(value)) for value in box)
+    # OpenCV takes no corner that is far outside.
+    limits = np.array([*picture.shape[1::-1], *picture.shape[1::-1]]) + _OUTSIDE
+    left, top, right, bottom = np.clip(box, -_OUTSIDE, limits).round().astype(int).tolist()
     thickness = 1 if thin or max(picture.shape) < 150 else 2
     cv2.rectangle(picture, (left, top), (right, bottom), colour(label), thickness)
 

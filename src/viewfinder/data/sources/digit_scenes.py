@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from viewfinder.data.schema import SPLITS, Split
 from viewfinder.data.sources.digits import CLASSES, load_glyphs
 from viewfinder.data.sources.zip_writer import write_zip
+from viewfinder.errors import ViewfinderError
 
 Box = tuple[int, int, int, int]
 
@@ -29,6 +29,7 @@ _MAX_ROTATION_DEGREES = 12.0
 _STRETCH = (0.85, 1.15)
 _MAX_OVERLAP = 0.15
 _PLACEMENT_TRIES = 20
+_ATTEMPTS = 1000
 _VISIBLE = 0.5
 JPEG_QUALITY = 92
 
@@ -89,6 +90,9 @@ def draw_scene(seed: int, split: Split, index: int, style: SceneStyle) -> Scene:
         split: The split, which decides the digits to draw from.
         index: Number of the scene within the split.
         style: What the scene looks like.
+
+    Raises:
+        ViewfinderError: If the fewest digits do not fit.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split), index])
     _, glyph_labels = load_glyphs()
@@ -98,7 +102,7 @@ def draw_scene(seed: int, split: Split, index: int, style: SceneStyle) -> Scene:
     masks: list[NDArray[np.bool_]] = []
     boxes: list[Box] = []
     wanted = int(rng.integers(style.digits[0], style.digits[1] + 1))
-    for attempt in count():
+    for attempt in range(_ATTEMPTS):
         if len(labels) == wanted or (attempt >= wanted and len(labels) >= style.digits[0]):
             break
         glyph = pool[rng.integers(len(pool))]
@@ -111,6 +115,12 @@ def draw_scene(seed: int, split: Split, index: int, style: SceneStyle) -> Scene:
         masks.append(_paint(image, alpha, box, rng))
         labels.append(int(glyph_labels[glyph]))
         boxes.append(box)
+    if len(labels) < style.digits[0]:
+        raise ViewfinderError(
+            f"{style.digits[0]} digits of up to {style.digit_size[1]} pixels do not fit into a "
+            f"scene of {style.size} x {style.size}. Raise `size`, or lower `digits` or "
+            "`digit_size` in the data set's source."
+        )
     return Scene(image, labels, np.stack(masks))
 
 
@@ -152,6 +162,8 @@ def _find_place(
 ) -> Box | None:
     """Try random places for a digit; returns None if each overlaps another digit too much."""
     height, width = alpha.shape
+    if max(height, width) > size:
+        return None
     for left, top in rng.integers(0, (size - width + 1, size - height + 1), (_PLACEMENT_TRIES, 2)):
         box = (int(left), int(top), int(left) + width, int(top) + height)
         if all(_overlap(box, other) <= _MAX_OVERLAP for other in boxes):

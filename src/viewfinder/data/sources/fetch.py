@@ -170,6 +170,6 @@ def _receive(
                 raise
             meter.note(f"not in {VARIABLE} ({error}); trying {safe_url(item.url)}")
             continue
-        partial.close()
+        partial.close(whole=True)
         break
     return partial

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from viewfinder.data.archive.container import as_unicode
 from viewfinder.data.sources.zip_writer import EPOCH
 from viewfinder.errors import ViewfinderError
 
@@ -56,7 +57,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                     if path.is_symlink()
                     else f"{path} is no plain file. Remove it."
                 )
-            yield path.relative_to(folder).as_posix(), path
+            yield as_unicode(path.relative_to(folder).as_posix()), path
 
 
 def _is_litter(name: str) -> bool:

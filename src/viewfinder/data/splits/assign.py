@@ -116,11 +116,12 @@ def check_classes(bundles: Sequence[Sequence[Record]], parts: int) -> None:
             holders[label].append(name)
     few = [names for names in holders.values() if len(names) < parts]
     if few:
+        named = "; ".join(f"the class of {names[0]!r} has {len(names)}" for names in few[:5])
         raise ViewfinderError(
-            f"The data set can't be split by class: the class of {few[0][0]!r} has only "
-            f"{len(few[0])} image{'s' if len(few[0]) > 1 else ''} (or groups of images that must "
-            f"not be divided); {parts} or more are needed to be in every split. Add images, or "
-            "take the class out."
+            f"The data set can't be split by class: {len(few)} "
+            f"{'classes have' if len(few) > 1 else 'class has'} fewer than {parts} images (or "
+            f"groups of images that must not be divided), such as {named}. {parts} or more are "
+            "needed to be in every split. Add images, or take the classes out."
         )
 
 

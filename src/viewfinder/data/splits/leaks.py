@@ -100,8 +100,9 @@ def check_leaks(leaks: Sequence[Leak], *, reaction: LeakReaction) -> list[str]:
     ours = [leak for leak in leaks if leak.kind != "near duplicate" and not leak.official]
     if ours and reaction == "fail":
         raise ViewfinderError(
-            f"The split leaks: {_name(ours)}. Choose a method that keeps them together, such as "
-            "stratified_split, or accept it with `leaks: warn` under `split:`."
+            f"The split leaks: {_name(ours)}. Give them one group or remove the copies; or choose "
+            "`method: stratified` under `split:`, which keeps them together but moves images that "
+            "were divided before; or accept it with `leaks: warn`."
         )
     warnings = []
     for kind in _KINDS:

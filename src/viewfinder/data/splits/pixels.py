@@ -3,6 +3,7 @@
 import hashlib
 import io
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from viewfinder.data.unreadable import unreadable
 THUMBNAIL_SIDE = 16
 _HASH_SIDE = 8
 _DCT_SIDE = 32
-_AS_THEY_ARE = frozenset({"L", "RGB", "RGBA", "I;16"})
+_AS_THEY_ARE = frozenset({"L", "RGB", "RGBA"})
+_DEEPEST = 2**16 - 1
 _GREY_LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
@@ -86,13 +88,27 @@ def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
             turned: Image.Image = image
             if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 turned = ImageOps.exif_transpose(image)
+            if turned.mode == "F" or turned.mode.startswith("I"):
+                return _deep(np.asarray(turned))
             if turned.mode not in _AS_THEY_ARE:
                 transparent = turned.has_transparency_data
                 turned = turned.convert("RGBA" if transparent else "RGB")
             return np.asarray(turned)
+    except UnreadableImageError:
+        raise
     # Pillow's decoders raise many kinds of errors for damaged files.
     except Exception as error:
         raise UnreadableImageError(f"it {unreadable(content, error)}") from error
+
+
+def _deep(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+    """Return grey of more than 8 bits as 16 bits, in the machine's order of bytes."""
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > _DEEPEST:
+        raise UnreadableImageError(
+            f"its pixels are {pixels.dtype.name} from {pixels.min():g} to {pixels.max():g}; "
+            f"expected whole numbers from 0 to {_DEEPEST}. Convert it to 8 or 16 bits"
+        )
+    return pixels.astype(np.uint16)
 
 
 def _three(values: NDArray[np.float64]) -> NDArray[np.float64]:

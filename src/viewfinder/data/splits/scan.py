@@ -166,6 +166,12 @@ def _look(loaded: _Loaded, classes: Sequence[str]) -> Look | str:
     except (UnreadableImageError, ViewfinderError) as error:
         return str(error).removesuffix(".")
     if record.size is not None and record.size != look.size:
+        if record.size == look.size[::-1]:
+            return (
+                f"it is {look.size[0]} x {look.size[1]} pixels as its EXIF orientation turns it, "
+                "but its annotations are for the pixels as they are stored. Turn the stored "
+                "pixels back, or the annotations with them"
+            )
         return (
             f"it is {look.size[0]} x {look.size[1]} pixels, but its annotations are for "
             f"{record.size[0]} x {record.size[1]}"

@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 
 from viewfinder.data.readers.record import Record
@@ -74,12 +75,10 @@ def _take(ordered: Sequence[Record], text: str, each_class: bool) -> set[str]:
         return _cut(pool, start, end)
     if any(record.label is None for record in pool):
         raise ViewfinderError("Slices of each class need images with exactly one class.")
-    labels = sorted({record.label for record in pool if record.label is not None})
-    return {
-        name
-        for label in labels
-        for name in _cut([record for record in pool if record.label == label], start, end)
-    }
+    by_class: defaultdict[int | None, list[Record]] = defaultdict(list)
+    for record in pool:
+        by_class[record.label].append(record)
+    return {name for images in by_class.values() for name in _cut(images, start, end)}
 
 
 def _cut(pool: Sequence[Record], start: str | None, end: str | None) -> set[str]:

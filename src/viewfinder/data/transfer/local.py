@@ -12,6 +12,9 @@ from viewfinder.data.transfer.progress import Meter
 from viewfinder.errors import ViewfinderError
 from viewfinder.workspace import project_dir, root
 
+ADDED = Path(".cache", "viewfinder", "added")
+"""What `viewfinder add` fetched and `download` did not take over yet, from the checkout."""
+
 _CHUNK = 2**20
 
 
@@ -44,11 +47,12 @@ def is_local(url: str) -> bool:
 
 
 def fetched_before(item: Item) -> Path | None:
-    """Return the same file in the folder of another data set, known by its checksum."""
+    """Return the same file from another data set or `viewfinder add`, known by its checksum."""
     if item.checksum is None:
         return None
-    folder = project_dir() / raw_path(item.name).parent
-    for path in sorted(folder.glob(f"*/{glob.escape(item.name)}")):
+    folders = (project_dir() / raw_path(item.name).parent, root() / ADDED)
+    name = glob.escape(item.name)
+    for path in sorted(path for folder in folders for path in folder.glob(f"*/{name}")):
         with path.open("rb") as file:
             found = hashlib.file_digest(file, item.checksum.algorithm)
         if found.hexdigest() == item.checksum.value:

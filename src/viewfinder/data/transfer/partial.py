@@ -77,10 +77,14 @@ class Partial:
         shutil.move(self.path, target)
         self._note.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Write what is still in memory; the file, unless empty, stays for another process."""
+    def close(self, *, whole: bool = False) -> None:
+        """Write what is still in memory; the file stays for another process.
+
+        Args:
+            whole: Whether all has arrived; else an empty file does not stay.
+        """
         self._file.close()
-        if not self.size:
+        if not self.size and not whole:
             self.discard()
 
     def _count(self, chunk: bytes) -> None:
