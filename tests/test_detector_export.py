@@ -18,10 +18,12 @@ from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
 def make_task(name: str) -> VisionTask:
     kind = InstanceSegmentation if name == "mask_rcnn" else Detection
     detector = make_detector(name, score_threshold=1e-3)
-    if name == "retinanet":
-        # Untrained, it gives all boxes nearly the same score, and rounding would order them.
-        logits = detector.retinanet.head.classification_head.cls_logits
-        torch.nn.init.normal_(logits.weight, std=0.4)
+    heads = {"retinanet": "retinanet.head", "yolo_grid": "head"}
+    if name in heads:
+        # Untrained, they give all boxes nearly the same score, and rounding would order them.
+        for layer in detector.get_submodule(heads[name]).modules():
+            if isinstance(layer, torch.nn.Conv2d):
+                torch.nn.init.kaiming_normal_(layer.weight)
     classes = [str(number) for number in range(CLASSES)]
     return kind(detector, classes, mean=[0.5] * 3, std=[0.5] * 3)
 
