@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import make_clone
 
 from viewfinder import __version__
 
@@ -68,15 +69,33 @@ def test_a_copy_of_the_checkout_runs_its_own_code(tmp_path: Path) -> None:
     assert viewfinder("--version", cwd=tmp_path).stdout == "viewfinder of the copy\n"
 
 
-@pytest.mark.parametrize("stage", ["configure", "download", "split"])
-def test_light_stages_import_neither_torch_nor_mlflow(stage: str) -> None:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clone(tmp_path_factory.mktemp("clone") / "viewfinder")
+
+
+@pytest.mark.parametrize(
+    ("stage", "name", "output"),
+    [
+        ("configure", "classification", "configs/classification.yaml"),
+        ("download", "digits", "data/raw/digits"),
+        ("split", "digits", "data/splits/digits"),
+    ],
+)
+def test_light_stages_import_neither_torch_nor_mlflow(
+    project: Path, stage: str, name: str, output: str
+) -> None:
     script = (
-        f"import sys, viewfinder.cli, viewfinder.stages.{stage}\n"
-        "print([name for name in ('torch', 'mlflow', 'pytorch_lightning') if name in sys.modules])"
+        "import sys\n"
+        "from viewfinder.cli import main\n"
+        f"assert main(['{stage}', '{name}']) == 0\n"
+        "heavy = {'albumentations', 'mlflow', 'pytorch_lightning', 'torch'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
     )
-    done = python("-c", script)
+    done = python("-c", script, cwd=project)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (project / output).exists()
 
 
 @pytest.mark.parametrize("stage", ["download", "split"])

@@ -1,6 +1,7 @@
 """The whole pipeline in a small clone: `dvc repro`, what re-runs after a change, sweeps, resume."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -41,7 +42,9 @@ def test_repro_makes_every_output(clone: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
-    (tracked,) = [item for item in runs_of(clone, name) if item.data.tags["mlflow.runName"] == name]
+    own = json.loads((clone / "models" / name / "model.json").read_text())["run_id"]
+    (tracked,) = [item for item in runs_of(clone, name) if item.info.run_id == own]
+    assert tracked.data.tags["mlflow.runName"] == name
     assert tracked.info.status == "FINISHED"
     assert any(key.startswith("test/") for key in tracked.data.metrics)
     assert "train/loss" in tracked.data.metrics
@@ -168,36 +171,34 @@ def test_mistyped_options_are_refused_with_the_options(run: Run) -> None:
 
 
 def test_a_killed_training_goes_on_and_ends_the_same(clone: Path) -> None:
-    words = ("viewfinder", "train", "+experiment=classification", "trainer.max_epochs=6")
     untracked = {"VIEWFINDER_MLFLOW": "0"}
     run = runner(clone, **untracked)
-    process = subprocess.Popen(
-        [*words, "name=resumed"],
-        cwd=clone,
-        env=user_environment(**untracked),
-        stderr=subprocess.DEVNULL,
-    )
-    states = clone / ".cache" / "viewfinder"
-    deadline = time.monotonic() + 120
-    while not list(states.glob("resumed-*/last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGSTOP)
-    second = run(*words, "name=resumed", status=1)
-    process.kill()
-    process.wait()
-    assert "Another process is training 'resumed'" in second.stderr
-    assert list(states.glob("resumed-*/last.ckpt"))
+    words = ("dvc", "repro", "train@classification")
+    states, curves = clone / ".cache" / "viewfinder", clone / "reports/classification/curves.csv"
+    with changed_section(clone, "classification", {"trainer": {"max_epochs": 6}}):
+        process = subprocess.Popen(
+            words, cwd=clone, env=user_environment(**untracked), start_new_session=True
+        )
+        deadline = time.monotonic() + 240
+        while not list(states.glob("classification-*/last.ckpt")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGSTOP)
+        directly = ("viewfinder", "train", "--config-dir", "configs", "--config-name")
+        second = run(*directly, "classification", status=1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert "Another process is training 'classification'" in second.stderr
+        assert list(states.glob("classification-*/last.ckpt"))
+        assert not curves.exists()
 
-    again = run(*words, "name=resumed")
-    assert "Resuming from" in again.stderr
-    assert "epoch 1/6" not in again.stderr
-    assert not list(states.glob("resumed-*/last.ckpt"))
-    # The name is part of the training's identity and of nothing that is random.
-    whole = run(*words, "name=whole")
-    assert "epoch 1/6" in whole.stderr
-
-    def curves(name: str) -> str:
-        (path,) = (clone / "outputs" / name).glob("*/report/curves.csv")
-        return path.read_text()
-
-    assert curves("resumed") == curves("whole")
+        again = run(*words)
+        said = again.stdout + again.stderr
+        assert "Resuming from" in said
+        assert "epoch 1/6" not in said
+        assert "epoch 6/6" in said
+        assert not list(states.glob("classification-*"))
+        resumed = curves.read_text()
+        whole = run("dvc", "repro", "--force", "--single-item", *words[2:])
+        assert "epoch 1/6" in whole.stdout + whole.stderr
+        assert curves.read_text() == resumed
+    run(*words)
