@@ -20,6 +20,7 @@ TRAINING_CODE = (
     "assembly.py",
     "data/loading",
     "data/schema.py",
+    "data/shards.py",
     "models",
     "stages/train.py",
     "tasks",
