@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 import pytorch_lightning as pl
 import torch
 import yaml
@@ -17,6 +16,7 @@ from torch import nn
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SPLITS, Split, SplitInfo, split_path, split_schema
+from viewfinder.data.shards import ShardWriter
 from viewfinder.tasks.base import VisionTask
 
 Annotation = Literal["label", "labels", "objects", "mask"]
@@ -97,10 +97,9 @@ def write_patches(
                 present = np.flatnonzero(drawn).tolist()
             rows.append(_row(index, present, annotation, generator))
         schema = split_schema([annotation], SplitInfo("patches", split, CLASSES[:count], {}))
-        path = project / split_path("patches", split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pa.ipc.new_stream(path, schema) as writer:
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+        with ShardWriter(project / split_path("patches", split), schema) as shards:
+            for row in rows:
+                shards.write(row, 0)
     return project
 
 

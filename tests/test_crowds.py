@@ -7,7 +7,6 @@ from typing import Any
 
 import albumentations as A
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 from faster_coco_eval.core import mask as coco_mask
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import SplitInfo, split_path, split_schema
+from viewfinder.data.shards import ShardWriter
 from viewfinder.evaluation.inference import evaluate
 from viewfinder.evaluation.report import observers_for
 from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
@@ -53,10 +53,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ],
         }
         schema = split_schema(["objects"], SplitInfo("sheep", split, ["sheep"], {}))
-        path = folder / split_path("sheep", split)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with pa.ipc.new_stream(path, schema) as writer:
-            writer.write_table(pa.Table.from_pylist([row], schema=schema))
+        with ShardWriter(folder / split_path("sheep", split), schema) as shards:
+            shards.write(row, 0)
     return folder
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytorch_lightning as pl
 
 from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.parameter_groups import ParameterGroups
@@ -63,22 +64,28 @@ def check_batches(trainer: pl.Trainer, data: VisionDataModule) -> int:
     Raises:
         ViewfinderError: If there is no batch, or no epoch is validated.
     """
-    counts = {}
-    for key, loader in (
-        ("limit_train_batches", data.train_dataloader()),
-        ("limit_val_batches", data.val_dataloader()),
-    ):
-        limit = getattr(trainer, key)
-        counts[key] = int(limit * len(loader)) if isinstance(limit, float) else limit
-        if counts[key] < 1:
-            raise ViewfinderError(
-                f"trainer.{key} is {limit}, which leaves none of {len(loader)} batches. Set it to "
-                "1 or more batches, or to a larger share of them (1.0 for all)."
-            )
+    splits: tuple[Split, ...] = ("train", "val")
+    counts = [_limited(trainer, data, split) for split in splits]
     every, last = trainer.check_val_every_n_epoch or 1, trainer.max_epochs or 1
     if every > last:
         raise ViewfinderError(
             f"trainer.check_val_every_n_epoch is {every}, but trainer.max_epochs is {last}: no "
             "epoch would be validated, so none could be chosen. Lower the one or raise the other."
         )
-    return min(counts["limit_train_batches"], len(data.train_dataloader()))
+    return counts[0]
+
+
+def _limited(trainer: pl.Trainer, data: VisionDataModule, split: Split) -> int:
+    """Return the batches of an epoch; making a loader to ask it might measure for seconds."""
+    images = len(data.splits[split])
+    drop = split == "train" and images > data.batch_size
+    batches = images // data.batch_size if drop else math.ceil(images / data.batch_size)
+    key = f"limit_{split}_batches"
+    limit = getattr(trainer, key)
+    count = int(limit * batches) if isinstance(limit, float) else min(limit, batches)
+    if count < 1:
+        raise ViewfinderError(
+            f"trainer.{key} is {limit}, which leaves none of {batches} batches. Set it to 1 or "
+            "more batches, or to a larger share of them (1.0 for all)."
+        )
+    return count
