@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -306,7 +307,9 @@ def test_names_of_any_alphabet_come_through(
     }
     reader = {"_target_": FOLDERS["_target_"]}
     assert split(tmp_path, Case(files, {}, reader, {}), monkeypatch) == 0
-    assert sorted(name for ids in members(tmp_path).values() for name in ids) == sorted(files)
+    assert sorted(name for ids in members(tmp_path).values() for name in ids) == sorted(
+        unicodedata.normalize("NFC", name) for name in files
+    )
     assert report(tmp_path)["classes"] == ["Ärger", "狗"]
 
 
@@ -316,7 +319,7 @@ def test_a_class_with_one_image_is_named(
     case = Case(PETS, {"rat/1.png": photo(1)}, {"_target_": FOLDERS["_target_"]}, {})
     assert split(tmp_path, case, monkeypatch) == 1
     error = capsys.readouterr().err
-    for word in ("'rat/1.png'", "only 1 image ", "3 or more", "Add images"):
+    for word in ("'rat/1.png'", "1 class has fewer than 3", "has 1", "Add images"):
         assert word in error
     assert not output(tmp_path).exists()
 

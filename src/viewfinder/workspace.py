@@ -6,6 +6,9 @@ from viewfinder.errors import ViewfinderError
 
 _MARKER = "params.yaml"
 
+ADDED = Path(".cache", "viewfinder", "added")
+"""What `viewfinder add` fetched and `download` did not take over yet, from the checkout."""
+
 
 def project_dir() -> Path:
     """Return the nearest folder, from here upwards, that holds a ``params.yaml``.

@@ -17,7 +17,6 @@ from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.recognition.names import Format
 from viewfinder.data.schema import SPLITS
 from viewfinder.data.sources.fetch import fetch
-from viewfinder.data.transfer.local import ADDED
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
 from viewfinder.stages.first_experiment import (
@@ -27,7 +26,7 @@ from viewfinder.stages.first_experiment import (
 )
 from viewfinder.stages.first_look import FirstLook, look_at_images
 from viewfinder.stages.params_file import add_to_params
-from viewfinder.workspace import project_dir, root
+from viewfinder.workspace import ADDED, project_dir, root
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SOURCES = "src/viewfinder/data/sources/fetch.py"

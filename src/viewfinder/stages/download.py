@@ -6,11 +6,10 @@ import shutil
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import write_checksums
 from viewfinder.data.schema import raw_path
-from viewfinder.data.transfer.local import ADDED
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
 from viewfinder.stages.building import build, section
-from viewfinder.workspace import project_dir, root
+from viewfinder.workspace import ADDED, project_dir, root
 
 
 def main(name: str) -> None:

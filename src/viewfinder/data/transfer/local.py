@@ -10,10 +10,7 @@ from viewfinder.data.transfer.download import wrong_checksum
 from viewfinder.data.transfer.item import Item
 from viewfinder.data.transfer.progress import Meter
 from viewfinder.errors import ViewfinderError
-from viewfinder.workspace import project_dir, root
-
-ADDED = Path(".cache", "viewfinder", "added")
-"""What `viewfinder add` fetched and `download` did not take over yet, from the checkout."""
+from viewfinder.workspace import ADDED, project_dir, root
 
 _CHUNK = 2**20
 

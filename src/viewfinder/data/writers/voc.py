@@ -11,6 +11,8 @@ from viewfinder.data.schema import Split
 from viewfinder.data.writers.losses import Losses
 from viewfinder.data.writers.pictures import Picture, pictures, write_picture
 
+_DECIMALS = 6  # else the shift may round one corner past the other
+
 
 def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """Write the boxes of splits as Pascal VOC, whose corners are pixels counted from 1.
@@ -67,7 +69,7 @@ def _document(picture: Picture, objects: list[Object], classes: list[str]) -> El
 
 def _pixels(edge: float, shift: int) -> str:
     """Return an edge as a pixel counted from 1, whole where it can be."""
-    value = edge + shift
+    value = round(edge + shift, _DECIMALS)
     return str(int(value)) if value == int(value) else repr(value)
 
 
