@@ -13,7 +13,7 @@ from split_project import STRATIFIED, encode, make_project, members, output, pet
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.readers.record import Record
+from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
 from viewfinder.data.report.split_rows import SplitRows
@@ -112,7 +112,7 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
     write_zip(raw / "roads.zip", images.items())
     write_checksums(raw)
     with Archive(raw) as archive:
-        scan = scan_images(records, archive)
+        scan = scan_images(Reading(["road", "sky"], ["mask"], records), archive)
     assignment: Assignment = {
         split: [record] for split, record in zip(SPLITS, scan.records, strict=True)
     }
