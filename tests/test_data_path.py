@@ -456,9 +456,10 @@ def test_a_crowd_is_no_box_to_learn(tmp_path: Path) -> None:
         info = SplitInfo("pets", "val", reading.classes, {})
         write_split(path, reading.records, archive, reading.annotations, info)
     row = SplitFile(path).row(0, Boxes.columns)
-    sample = Boxes().sample(row)
-    assert sample.boxes.tolist() == [[0, 0, 5, 5]]
-    assert sample.labels.tolist() == [1]
+    targets = Boxes().targets(Boxes().sample(row))
+    assert targets["boxes"].tolist() == [[0, 0, 5, 5]]
+    assert targets["labels"].tolist() == [1]
+    assert targets["crowd_boxes"].tolist() == [[10, 5, 20, 10]]
 
 
 def test_augmentation_differs_between_epochs_and_samples(project: Path) -> None:
