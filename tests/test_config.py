@@ -356,6 +356,12 @@ def test_overrides_must_be_a_list_of_words(tmp_path: Path, overrides: Any) -> No
     assert "list" in message
 
 
-@pytest.mark.parametrize("section", ["image", "loader", "optimizer", "trainer", "export"])
+@pytest.mark.parametrize("section", ["image", "loader", "export"])
 def test_a_section_that_was_emptied_is_named(tmp_path: Path, section: str) -> None:
     assert f"{section} is None" in refusal(tmp_path, overrides=[f"{section}=null"])
+
+
+def test_a_group_that_was_emptied_is_named(tmp_path: Path) -> None:
+    message = refusal(tmp_path, overrides=["optimizer=null"])
+    assert "optimizer=null" in message
+    assert "an option of conf/optimizer" in message

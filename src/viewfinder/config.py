@@ -231,10 +231,10 @@ def check(config: DictConfig, project: Path) -> None:
         ViewfinderError: Naming the key, what it holds and what was expected.
     """
     _check_name(config.get("name"))
+    _check_sections(config)
     missing = OmegaConf.missing_keys(config)
     if missing:
         raise ViewfinderError(f"The config has no value for {', '.join(sorted(missing))}.")
-    _check_sections(config)
     for key, smallest, largest in (
         ("seed", 0, LARGEST_SEED),
         ("loader.batch_size", 1, None),
@@ -308,6 +308,15 @@ def _check_channels(image: DictConfig) -> None:
 def explain(error: Exception, overrides: Sequence[str], project: Path) -> str:
     """Put an error of Hydra into words that name the options there are."""
     message = str(error).strip()
+    if "Config group override must be a string or a list" in message:
+        groups = [path.name for path in (project / "conf").iterdir() if path.is_dir()]
+        wrong = [item for item in overrides if item.partition("=")[0] in groups]
+        emptied = [item for item in wrong if item.endswith("=null")] or wrong
+        said = " ".join(
+            f"{item} names no option of a group. Choose an option of conf/{item.partition('=')[0]}."
+            for item in emptied
+        )
+        return said or message
     match = re.search(r"Could not override '([^']+)'", message)
     if match is None:
         return message
