@@ -59,7 +59,7 @@ def make_classification(**statistics: Any) -> Classification:
 
 def make_localization(**statistics: Any) -> Localization:
     network = Localizer(len(CLASSES), backbone="test_byobnet", hidden=16)
-    return Localization(network, CLASSES, **statistics)
+    return Localization(network, CLASSES, losses={"cross_entropy": 1.0}, **statistics)
 
 
 def make_detection(**statistics: Any) -> Detection:
@@ -83,7 +83,7 @@ def make_detection(**statistics: Any) -> Detection:
 def make_segmentation(**statistics: Any) -> SemanticSegmentation:
     classes = [BACKGROUND, *CLASSES]
     network = smp_model(len(classes), architecture="fpn", encoder="tu-test_byobnet")
-    return SemanticSegmentation(network, classes, **statistics)
+    return SemanticSegmentation(network, classes, losses={"dice": 1.0}, **statistics)
 
 
 MAKERS: dict[str, Callable[..., VisionTask]] = {
