@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,20 @@ _SMALL_DATA = {
     "single_digits": {"train": 24, "val": 8, "test": 8},
 }
 _SMALL_TRAINER = {"max_epochs": 1, "limit_train_batches": 2}
+
+
+def pytest_configure() -> None:
+    """Let tests interrupt commands, also where the suite itself runs in the background.
+
+    A shell starts background jobs with Ctrl-C ignored, and every process below inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest file, so that no worker waits for it in the end."""
+    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
 
 
 def _tracked_files() -> list[str]:

@@ -6,6 +6,7 @@ import pty
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -256,12 +257,15 @@ def test_in_a_terminal_a_bar_shows_the_metric_and_ctrl_c_ends_it(project: Path) 
     while "val/accuracy" not in said and time.monotonic() < deadline:
         said += os.read(ours, 4096).decode(errors="replace")
     os.write(ours, b"\x03")
+    impatience = threading.Timer(60, process.kill)
+    impatience.start()
     while True:
         try:
             more = os.read(ours, 4096).decode(errors="replace")
         except OSError:
             break
         said += more
+    impatience.cancel()
     assert process.wait(timeout=60) == 128 + signal.SIGINT
     assert "images/s" in said
     assert "left" in said
