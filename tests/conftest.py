@@ -1,5 +1,6 @@
 """A small copy of the repository, in which the real pipeline runs in seconds."""
 
+import logging
 import os
 import shutil
 import signal
@@ -96,6 +97,15 @@ def runner(folder: Path, **variables: str) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_log_handlers() -> None:
+    """Take Hydra's log handlers away: they hold the closed streams of the test that ran it."""
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        if type(handler) in (logging.StreamHandler, logging.FileHandler):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
