@@ -29,7 +29,7 @@ def project_dir() -> Path:
 def root() -> Path:
     """Return the user's own checkout, even inside a temporary copy that DVC made of it.
 
-    ``dvc exp run --temp`` and ``--queue`` work in ``<checkout>/.dvc/tmp/exps/<name>``; what must
+    ``dvc exp run --temp`` and ``--queue`` work in a copy below the checkout's ``.dvc``; what must
     outlive the experiment (tracking store, resume state) belongs to the checkout itself.
     """
     project = project_dir()

@@ -1,6 +1,5 @@
 """Networks built from a readable list of layers."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, signature
@@ -9,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from viewfinder.errors import ViewfinderError
+from viewfinder.errors import ViewfinderError, did_you_mean
 from viewfinder.models.layer_kinds import KINDS, Built
 from viewfinder.models.layer_shapes import Shape, UnfitLayerError, describe_shape
 
@@ -123,7 +122,7 @@ def _parse(layer: Layer, place: str, num_classes: int) -> tuple[str, Any, dict[s
     if name not in known:
         raise ViewfinderError(
             f"{place} is {name!r}, which is no kind of layer. There are {', '.join(known)}; the "
-            f"first key of a layer says which.{_suggest(name, known)}"
+            f"first key of a layer says which.{did_you_mean(str(name), known)}"
         )
     return name, num_classes if value == _CLASSES else value, dict(rest)
 
@@ -146,7 +145,7 @@ def _build(
         if option not in known:
             raise ViewfinderError(
                 f"{title} has no option {option!r}. It has {', '.join(known) or 'none'}."
-                f"{_suggest(option, known)}"
+                f"{did_you_mean(option, known)}"
             )
     try:
         return kind(shape, *([value] if values else []), **options)
@@ -191,8 +190,3 @@ def _count_parameters(modules: Sequence[nn.Module]) -> int:
     """Count as Keras does: statistics of a batch normalisation are parameters, counters not."""
     tensors = [tensor for module in modules for tensor in module.state_dict().values()]
     return sum(tensor.numel() for tensor in tensors if tensor.ndim)
-
-
-def _suggest(name: object, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

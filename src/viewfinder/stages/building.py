@@ -1,6 +1,5 @@
 """The source, reader and split method that a data set's config names, checked before they run."""
 
-import difflib
 import inspect
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from viewfinder.errors import ViewfinderError
+from viewfinder.errors import ViewfinderError, did_you_mean
 
 _SPLITS = "viewfinder.data.splits."
 METHODS = {
@@ -77,7 +76,7 @@ def build(
     if method is not None and (target is not None or method not in METHODS):
         raise ViewfinderError(
             f"{where}.method is {method!r}; expected one of {', '.join(METHODS)}, or `_target_` "
-            f"alone.{_suggest(str(method), list(METHODS))} Correct it."
+            f"alone.{did_you_mean(str(method), list(METHODS))} Correct it."
         )
     target = METHODS[method] if method is not None else target
     if not isinstance(target, str):
@@ -103,7 +102,7 @@ def _check(
             raise ViewfinderError(
                 f"{where} has the option {option!r}; {function.__name__} knows "
                 f"{', '.join([*known, *besides]) or 'none'}."
-                f"{_suggest(option, [*known, *besides])} Correct it."
+                f"{did_you_mean(option, [*known, *besides])} Correct it."
             )
         hint = get_type_hints(function).get(option, Any)
         if not _fits(value, hint):
@@ -145,8 +144,3 @@ def _words(hint: Any) -> str:
 
 def _file(name: str) -> str:
     return f"conf/dataset/{name}.yaml"
-
-
-def _suggest(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""

@@ -8,14 +8,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 from torch import Tensor
 
 from viewfinder.data.loading.decode import decode_image, decode_mask
+from viewfinder.data.loading.objects import (
+    boxes_and_labels,
+    boxes_of,
+    count_boxes,
+    crowd_of,
+    crowds_apart,
+    decode_rle,
+    lacks_masks,
+    objects_and_crowds,
+)
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 
@@ -57,57 +65,6 @@ class WholeImageView(View, Protocol):
 def _image(row: Mapping[str, Any]) -> NDArray[np.uint8]:
     image = row["image"]
     return image if isinstance(image, np.ndarray) else decode_image(image["bytes"], row["id"])
-
-
-def _boxes(row: Mapping[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the boxes with an area and their labels; crowds are left out."""
-    return _boxes_of(_solid_objects(row))
-
-
-def _solid_objects(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects that are no crowd and whose boxes have an area."""
-    return [item for item in _objects_and_crowds(row) if not item["crowd"]]
-
-
-def _objects_and_crowds(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects and crowds whose boxes have an area."""
-    return [
-        item
-        for item in row["objects"]
-        if item["bbox"][0] < item["bbox"][2] and item["bbox"][1] < item["bbox"][3]
-    ]
-
-
-def _crowd_of(objects: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
-    return np.array([item["crowd"] for item in objects], np.bool_)
-
-
-def _boxes_of(
-    objects: Sequence[Mapping[str, Any]],
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
-    return boxes, np.array([item["category"] for item in objects], np.int64)
-
-
-def _decode_rle(rle: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    mask: NDArray[np.uint8] = coco_mask.decode({"size": [height, width], "counts": rle})
-    return mask
-
-
-def _lacks_masks(objects: Any) -> str | None:
-    without = pc.struct_field(objects, "rle").null_count
-    return f"masks ({without} of {len(objects)} objects have none)" if without else None
-
-
-def _count_boxes(objects: pa.ListArray) -> NDArray[np.int64]:
-    """Count what ``_boxes`` would return for each row of a column, without a Python object each."""
-    items = objects.flatten()
-    boxes = items.field("bbox").flatten().to_numpy(zero_copy_only=False).reshape(-1, 4)
-    crowd = items.field("crowd").to_numpy(zero_copy_only=False).astype(bool)
-    counted = (boxes[:, 2:] > boxes[:, :2]).all(axis=1) & ~crowd
-    before = np.concatenate([[0], np.cumsum(counted)])
-    ends = np.cumsum(objects.value_lengths().to_numpy(zero_copy_only=False))
-    return np.diff(before[ends], prepend=0)
 
 
 class ClassLabel:
@@ -159,7 +116,7 @@ class ClassesPresent:
     def sample(self, row: Mapping[str, Any]) -> Sample:
         image = _image(row)
         if "labels" not in row:
-            boxes, labels = _boxes(row)
+            boxes, labels = boxes_and_labels(row)
             return Sample(image, boxes=boxes, labels=labels)
         labels = np.array(row["labels"], np.int64)
         height, width = row["height"], row["width"]
@@ -183,7 +140,7 @@ class SingleBox:
         if "objects" not in split.table.column_names:
             return "boxes"
         chunks = split.table.column("objects").chunks
-        others = sum(int((_count_boxes(chunk) != 1).sum()) for chunk in chunks)
+        others = sum(int((count_boxes(chunk) != 1).sum()) for chunk in chunks)
         if others:
             return f"exactly one object an image ({others} of {len(split)} have none or several)"
         return None
@@ -192,7 +149,7 @@ class SingleBox:
         return split.info.classes
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
-        boxes, labels = _boxes(row)
+        boxes, labels = boxes_and_labels(row)
         return Sample(_image(row), boxes=boxes, labels=labels)
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
@@ -218,12 +175,12 @@ class Boxes:
         return split.info.classes
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
-        objects = _objects_and_crowds(row)
-        boxes, labels = _boxes_of(objects)
-        return Sample(_image(row), boxes=boxes, labels=labels, crowd=_crowd_of(objects))
+        objects = objects_and_crowds(row)
+        boxes, labels = boxes_of(objects)
+        return Sample(_image(row), boxes=boxes, labels=labels, crowd=crowd_of(objects))
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
-        return _apart(sample, {"labels": sample.labels, "boxes": sample.boxes})
+        return crowds_apart(sample, {"labels": sample.labels, "boxes": sample.boxes})
 
 
 class Instances(Boxes):
@@ -235,32 +192,22 @@ class Instances(Boxes):
         if "objects" not in split.table.column_names:
             return "objects with masks"
         objects = pc.list_flatten(split.table.column("objects"))
-        return _lacks_masks(objects.filter(pc.invert(pc.struct_field(objects, "crowd"))))
+        return lacks_masks(objects.filter(pc.invert(pc.struct_field(objects, "crowd"))))
 
     def sample(self, row: Mapping[str, Any]) -> Sample:
         image = _image(row)
-        objects = [item for item in _objects_and_crowds(row) if item["rle"] is not None]
-        boxes, labels = _boxes_of(objects)
+        objects = [item for item in objects_and_crowds(row) if item["rle"] is not None]
+        boxes, labels = boxes_of(objects)
         height, width = row["height"], row["width"]
-        masks = [_decode_rle(item["rle"], height, width) for item in objects]
+        masks = [decode_rle(item["rle"], height, width) for item in objects]
         instances = np.array(masks, np.uint8).reshape(-1, height, width)
         return Sample(
-            image, boxes=boxes, labels=labels, crowd=_crowd_of(objects), instances=instances
+            image, boxes=boxes, labels=labels, crowd=crowd_of(objects), instances=instances
         )
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:
         assert sample.instances is not None
-        return {**super().targets(sample), **_apart(sample, {"masks": sample.instances})}
-
-
-def _apart(sample: Sample, targets: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
-    """Return the targets of the objects under their names, and those of crowds as ``crowd_…``."""
-    crowd = np.zeros(len(sample.boxes), np.bool_) if sample.crowd is None else sample.crowd
-    return {
-        f"{prefix}{name}": torch.from_numpy(values[chosen])
-        for prefix, chosen in (("", ~crowd), ("crowd_", crowd))
-        for name, values in targets.items()
-    }
+        return {**super().targets(sample), **crowds_apart(sample, {"masks": sample.instances})}
 
 
 class SemanticMask:
@@ -280,7 +227,7 @@ class SemanticMask:
         if "objects" not in split.table.column_names:
             return "masks"
         objects = pc.list_flatten(split.table.column("objects"))
-        return _lacks_masks(objects)
+        return lacks_masks(objects)
 
     def classes(self, split: SplitFile) -> list[str]:
         if "mask" in split.table.column_names:
@@ -294,7 +241,7 @@ class SemanticMask:
         height, width = row["height"], row["width"]
         mask = np.zeros((height, width), np.uint8)
         for item in row["objects"]:
-            mask[_decode_rle(item["rle"], height, width).astype(bool)] = item["category"] + 1
+            mask[decode_rle(item["rle"], height, width).astype(bool)] = item["category"] + 1
         return Sample(image, mask=mask)
 
     def targets(self, sample: Sample) -> dict[str, Tensor]:

@@ -1,0 +1,22 @@
+"""Composes ``conf/`` with an experiment's section of ``params.yaml``, and checks the outcome."""
+
+from viewfinder.config.checks import check
+from viewfinder.config.composition import compose_config, compose_experiment
+from viewfinder.config.explanation import explain
+from viewfinder.config.files import CONFIG_NAME, load_composed, load_dataset, to_yaml
+from viewfinder.config.section import section_overrides
+from viewfinder.config.training import TRAINING_KEYS, training_config
+
+__all__ = [
+    "CONFIG_NAME",
+    "TRAINING_KEYS",
+    "check",
+    "compose_config",
+    "compose_experiment",
+    "explain",
+    "load_composed",
+    "load_dataset",
+    "section_overrides",
+    "to_yaml",
+    "training_config",
+]

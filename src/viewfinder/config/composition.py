@@ -1,0 +1,53 @@
+"""``conf/`` and an experiment's section of ``params.yaml``, composed into one config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from viewfinder.config.checks import check, check_name, check_portable
+from viewfinder.config.explanation import explain
+from viewfinder.config.files import CONFIG_NAME, read_params
+from viewfinder.config.section import quote, section_overrides
+from viewfinder.errors import ViewfinderError, did_you_mean
+
+
+def compose_experiment(name: str, project: Path) -> DictConfig:
+    """Compose the config of one experiment of ``params.yaml``, resolved.
+
+    Raises:
+        ViewfinderError: If there is no such experiment, or its section does not fit ``conf/``.
+    """
+    experiments = read_params(project)["experiments"]
+    check_name(name)
+    if name not in experiments:
+        raise ViewfinderError(
+            f"params.yaml has no experiment {name!r}; it has {', '.join(map(str, experiments))}."
+            f"{did_you_mean(name, [str(known) for known in experiments])}"
+        )
+    section = experiments[name]
+    if not isinstance(section, dict) or not isinstance(section.get("dataset"), str):
+        raise ViewfinderError(
+            f"The experiment {name!r} in params.yaml must be a mapping with `dataset: <name>`."
+        )
+    config = compose_config([*section_overrides(section), f"name={quote(name)}"], project)
+    check_portable(config)
+    check(config, project)
+    OmegaConf.resolve(config)
+    return config
+
+
+def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
+    """Compose ``conf/`` with Hydra overrides.
+
+    Raises:
+        ViewfinderError: If an override names a group, an option or a key that does not exist.
+    """
+    try:
+        with initialize_config_dir(str(project / "conf"), version_base="1.3"):
+            return compose(CONFIG_NAME, list(overrides))
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ViewfinderError(explain(error, overrides, project)) from error
