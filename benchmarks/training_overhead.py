@@ -70,7 +70,10 @@ class Batches(pl.LightningDataModule):
         self.clock = clock
         self.batch_size = len(clock.batch["id"])
         self.transform = SimpleNamespace(size=tuple(clock.batch["image"].shape[-2:]))
-        self.splits = {"train": None}
+        self.splits = {
+            "train": range(clock.steps * self.batch_size),
+            "val": range(self.batch_size),
+        }
 
     def train_dataloader(self) -> Clock:
         """Return the clock."""

@@ -301,17 +301,18 @@ def test_batch_augmentations_are_refused_where_boxes_must_move_along(project: Pa
 def test_flip_and_shift_do_what_their_names_say() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), np.uint8)
     numbers = np.array([[0.1], [0.9], [0.4]])
-    flipped = Flip(p=0.5).on_batch(images.copy(), numbers)
+    flipped, shifted, mirrored = images.copy(), images.copy(), images.copy()
+    Flip(p=0.5).on_batch(flipped, numbers)
     np.testing.assert_array_equal(flipped[[0, 2]], images[[0, 2], :, ::-1])
     np.testing.assert_array_equal(flipped[1], images[1])
     corners = np.array([[0.5, 0.5], [0.0, 0.99], [0.99, 0.3]])  # of 0 to 4: (2, 2), (0, 4), (4, 1)
-    shifted = Shift(padding=2).on_batch(images.copy(), corners)
+    Shift(padding=2).on_batch(shifted, corners)
     np.testing.assert_array_equal(shifted[0], images[0])
     np.testing.assert_array_equal(shifted[1, 2:, :3], images[1, :4, 2:])
     assert (shifted[1, :2] == 0).all()
     assert (shifted[1, :, 3:] == 0).all()
     np.testing.assert_array_equal(shifted[2, :4, 1:], images[2, 2:, :4])
-    mirrored = Shift(padding=2, border="reflect").on_batch(images.copy(), corners)
+    Shift(padding=2, border="reflect").on_batch(mirrored, corners)
     np.testing.assert_array_equal(mirrored[2, 4], mirrored[2, 2])
 
 

@@ -79,12 +79,14 @@ class SplitDataset(Dataset[Item]):
         epochs, indices = np.array(keys, np.int64).T
         rows = self.split.rows(indices, self._columns)
         names = {"id": [row["id"] for row in rows]}
+        room = _new_images(len(rows), self.transform.size)
+        images = room.numpy()
         if self._takes_whole_batches():
             assert self._by_rows is not None
             assert self._cache is not None
-            images = self._augmented(self._cache.batch(indices), epochs, indices)
-            return names | {"image": _channels_first(images)} | self._by_rows(rows)
-        images = _new_images(len(rows), self.transform.size)
+            self._cache.read(indices, images)
+            self._augment(images, epochs, indices)
+            return names | {"image": self._input(room)} | self._by_rows(rows)
         draws = self._draws(keys)
         targets = []
         for place, image in enumerate(self._images(indices, rows)):
@@ -93,9 +95,9 @@ class SplitDataset(Dataset[Item]):
             images[place] = sample.image
             if self._by_rows is None:
                 targets.append(self.view.targets(sample))
-        images = self._augmented(images, epochs, indices)
+        self._augment(images, epochs, indices)
         joined = collate(targets) if self._by_rows is None else self._by_rows(rows)
-        return names | {"image": _channels_first(images)} | joined
+        return names | {"image": self._input(room)} | joined
 
     def _takes_whole_batches(self) -> bool:
         """Tell whether no image needs work of its own."""
@@ -135,26 +137,31 @@ class SplitDataset(Dataset[Item]):
             return self.transform.drawn(sample, None)
         return transformed
 
-    def _augmented(
+    def _augment(
         self, images: NDArray[np.uint8], epochs: NDArray[np.int64], indices: NDArray[np.int64]
-    ) -> NDArray[np.uint8]:
+    ) -> None:
         if self.seed is not None:
-            images = self.transform.on_batch(images, self.seed, epochs, indices)
-        return self.transform.grey(images)
+            self.transform.on_batch(images, self.seed, epochs, indices)
+
+    def _input(self, images: Tensor) -> Tensor:
+        """Return the model's input, [B, channels, H, W], of RGB images [B, H, W, 3]."""
+        if self.transform.channels == 1:
+            images = torch.from_numpy(self.transform.grey(images.numpy()))
+        return images.permute(0, 3, 1, 2)
 
 
-def _new_images(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return room for images, [B, H, W, 3]; a worker shares it with the training process."""
+def _new_images(count: int, size: tuple[int, int]) -> Tensor:
+    """Return room for images, [B, H, W, 3]; a worker shares it with the training process.
+
+    As long as this very tensor is what a worker sends, and not one made of its NumPy array, its
+    pixels are not copied once more.
+    """
     shape = (count, *size, 3)
     if get_worker_info() is None:
-        return np.empty(shape, np.uint8)
+        return torch.empty(shape, dtype=torch.uint8)
     # PyTorch's own collate function does the same, which saves a copy.
     storage: Any = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape).numpy()
-
-
-def _channels_first(images: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2)
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
 
 
 def collate(items: list[Item]) -> Batch:

@@ -63,10 +63,11 @@ class PixelCache:
         flat = self._pixels.numpy()[self._starts[index] : self._starts[index + 1]]
         return flat.reshape(height, width, 3)
 
-    def batch(self, indices: NDArray[np.int64]) -> Pixels:
-        """Return copies of images of one size, uint8 [B, H, W, 3]."""
-        height, width = self._sizes[0]
-        return self._pixels.numpy().reshape(-1, height, width, 3)[indices]
+    def read(self, indices: NDArray[np.int64], images: Pixels) -> None:
+        """Copy images, all of one size, into ``images``, uint8 [B, H, W, 3]."""
+        pixels = self._pixels.numpy().reshape(-1, *images.shape[1:])
+        # Any mode but "raise" writes without a buffer in between.
+        np.take(pixels, indices, axis=0, out=images, mode="clip")
 
     def _fill(self, split: SplitFile, resize: Callable[[Pixels], Pixels] | None) -> None:
         parts = [

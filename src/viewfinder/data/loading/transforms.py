@@ -91,7 +91,8 @@ class Transform:
         images = sample.image[None]
         if seed is not None and self._of_batches:
             first, epoch, row = (*seed, 0, 0)[:3]
-            images = self.on_batch(images.copy(), first, np.array([epoch]), np.array([row]))
+            images = images.copy()
+            self.on_batch(images, first, np.array([epoch]), np.array([row]))
         return replace(sample, image=self.grey(images)[0])
 
     def draw(self, seeds: Sequence[Sequence[int]]) -> list[Generators | None]:
@@ -122,19 +123,18 @@ class Transform:
         seed: int,
         epochs: NDArray[np.int64],
         rows: NDArray[np.int64],
-    ) -> NDArray[np.uint8]:
+    ) -> None:
         """Apply the batch augmentations.
 
         Args:
-            images: uint8 [B, H, W, 3]; may be changed.
+            images: uint8 [B, H, W, 3], changed in place.
             seed: Seed of the training.
             epochs: Epoch of each image, int64 [B].
             rows: Row of each image, int64 [B].
         """
         for number, augmentation in enumerate(self._of_batches):
             numbers = uniform(seed, number, epochs, rows, augmentation.draws)
-            images = augmentation.on_batch(images, numbers)
-        return images
+            augmentation.on_batch(images, numbers)
 
     def grey(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Turn RGB images [B, H, W, 3] into what the model takes, [B, H, W, channels]."""
