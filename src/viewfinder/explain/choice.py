@@ -9,6 +9,7 @@ from viewfinder.errors import ViewfinderError, did_you_mean
 from viewfinder.explain.recording import LayerOutput, record
 from viewfinder.explain.targets import ClassScores, Target
 
+_LEAST_SIDE = 4
 _MOST_NAMED = 30
 
 
@@ -17,8 +18,9 @@ def choose_layer(
 ) -> LayerOutput:
     """Return the last layer that gives feature maps on which the target depends.
 
-    Layers that give the class scores themselves don't count, and neither do those that run several
-    times, such as the heads that detectors share between levels.
+    A map of fewer than four places a side can hardly point at anything, so it is taken only where
+    there is none larger. Layers that give the class scores themselves don't count, and neither do
+    those that run several times, such as the heads that detectors share between levels.
 
     Args:
         scores: The network.
@@ -41,14 +43,24 @@ def choose_layer(
         gradients = torch.autograd.grad(
             value, [layer.outputs[0] for layer in candidates], allow_unused=True
         )
-    for layer, gradient in reversed(list(zip(candidates, gradients, strict=True))):
-        if gradient is not None and _usable(layer) and layer.as_maps(gradient).any():
-            return layer
+    found = [
+        layer
+        for layer, gradient in zip(candidates, gradients, strict=True)
+        if gradient is not None and _usable(layer) and layer.as_maps(gradient).any()
+    ]
+    if found:
+        fine = [layer for layer in found if min(_sides(layer)) >= _LEAST_SIDE]
+        return (fine or found)[-1]
     raise ViewfinderError(
         f"The network {type(network).__name__} has no layer with feature maps that its class "
         "scores depend on, so there is nothing to draw a heatmap from. Heatmaps need convolutions "
         "or a timm transformer; name a layer with --layer if there is one."
     )
+
+
+def _sides(layer: LayerOutput) -> tuple[int, int]:
+    height, width = layer.as_maps(layer.outputs[0]).shape[-2:]
+    return height, width
 
 
 def _usable(layer: LayerOutput) -> bool:

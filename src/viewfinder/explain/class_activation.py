@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import GradCAM, HiResCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from viewfinder.explain.choice import choose_layer
 from viewfinder.explain.recording import evaluating
 from viewfinder.explain.targets import ClassScores, Target, find_target
-from viewfinder.tasks import VisionTask
+from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
 
 Heat = NDArray[np.float32]
 
@@ -81,21 +81,27 @@ class Explanation:
     Attributes:
         target: What is explained.
         layer: Name of the layer that the maps were made on.
-        grad_cam: Where gradients point, in [0, 1] with 1 for the strongest, float32 [H, W].
-        score_cam: The same without gradients.
+        maps: Heatmaps by method, Grad-CAM or HiResCAM first and Score-CAM second: in [0, 1] with 1
+            for the strongest, float32 [H, W].
+        box: Left, top, right, bottom of the detection that is explained, pixels, float32 [4].
     """
 
     target: Target
     layer: str
-    grad_cam: Heat
-    score_cam: Heat
+    maps: dict[str, Heat]
+    box: NDArray[np.float32] | None = None
 
 
 def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> Explanation:
     """Explain what a task's network says of one image.
 
-    Grad-CAM: R. Selvaraju and others, Grad-CAM: Visual Explanations from Deep Networks via
-    Gradient-based Localization, ICCV 2017.
+    Grad-CAM weighs each feature map by its mean gradient. The score of a detection has a gradient
+    at one place only, which the mean would spread over all objects, so that detectors are explained
+    by HiResCAM: gradient times feature map, place by place.
+
+    Sources: R. Selvaraju and others, Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-based Localization, ICCV 2017; R. Draelos, L. Carin, Use HiResCAM instead of Grad-CAM
+    for faithful explanations of convolutional neural networks, arXiv 2011.08891.
 
     Args:
         task: The trained task.
@@ -111,12 +117,21 @@ def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> 
     with torch.no_grad():
         target = find_target(task, scores(pixels)[0])
     chosen = choose_layer(scores, pixels, target, layer)
-    maps = [
-        _run(method(scores, [chosen.module], reshape_transform=chosen.as_maps), pixels, target)
-        for method in (GradCAM, ScoreCAM)
-    ]
+    detects = isinstance(task, Detection | InstanceSegmentation)
+    by_gradient = ("HiResCAM", HiResCAM) if detects else ("Grad-CAM", GradCAM)
+    maps = {
+        name: _run(method(scores, [chosen.module], chosen.as_maps), pixels, target)
+        for name, method in (by_gradient, ("Score-CAM", ScoreCAM))
+    }
     scores.zero_grad(set_to_none=True)
-    return Explanation(target, chosen.name, *maps)
+    return Explanation(target, chosen.name, maps, _best_box(task, image) if detects else None)
+
+
+def _best_box(task: VisionTask, image: Tensor) -> NDArray[np.float32] | None:
+    found = task.predict(image[None])
+    if not found["scores"].numel() or found["scores"][0, 0] == 0:
+        return None
+    return np.array(found["boxes"][0, 0].tolist(), np.float32)
 
 
 def _run(method: BaseCAM, pixels: Tensor, target: Target) -> Heat:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from viewfinder.errors import ViewfinderError
 from viewfinder.explain.drawing import HEADER, MARGIN, Canvas, mosaic, scale
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.progress import progress
@@ -20,7 +21,8 @@ _STEP = 0.03
 _NOISE = (0.4, 0.6)
 _BORDER = 2
 _SEED = 0
-_LARGEST_SIDE = 128
+_LEAST_SIDE, _LARGEST_SIDE = 64, 128
+_CROP = 8
 _SIDE = 96
 _LEAST_FIGURE = 620
 
@@ -62,8 +64,8 @@ def exciting_pictures(
 
     Args:
         task: The task.
-        size: Height and width of the network's input, pixels; pictures are at most 128 high and
-            wide where the network takes other sizes than that.
+        size: Height and width of the network's input, pixels. Pictures are made at 64 to 128
+            pixels where the network takes other sizes, and lose an eighth at each side.
         channels: Channels of the images.
         layers: How many convolutions, spread from the first to the last.
         filters: How many filters of each.
@@ -76,7 +78,7 @@ def exciting_pictures(
     found = [layer for layer in recorded if isinstance(layer.module, nn.Conv2d)]
     found = [layer for layer in found if len(layer.outputs[0]) == 1 and layer.layout is not None]
     chosen = sorted({round(n) for n in np.linspace(0, len(found) - 1, min(layers, len(found)))})
-    side = tuple(min(length, _LARGEST_SIDE) for length in size)
+    side = _picture_size(task, found[0].module, size, channels) if found else size
     with progress(chosen, "excite filters", len(chosen)) as each:
         return [
             LayerFilters(
@@ -112,6 +114,20 @@ def draw_filters(path: Path, layers: Sequence[LayerFilters]) -> None:
     canvas.save(path)
 
 
+def _picture_size(
+    task: VisionTask, layer: nn.Module, size: tuple[int, int], channels: int
+) -> tuple[int, int]:
+    """Return a size that shows patterns well, if the network takes it; else its own."""
+    side = min(max(*size, _LEAST_SIDE), _LARGEST_SIDE)
+    probe = torch.zeros(1, channels, side, side, device=task.mean.device)
+    try:
+        with torch.no_grad():
+            _run_to(task.model, layer, probe)
+    except (AssertionError, RuntimeError, ViewfinderError):
+        return size
+    return side, side
+
+
 def _ascend(
     task: VisionTask, layer: LayerOutput, shape: tuple[int, ...], filters: int, steps: int
 ) -> NDArray[np.uint8]:
@@ -131,7 +147,8 @@ def _ascend(
         strength = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         excited |= (strength.flatten() > 0).cpu()
         pictures = (pictures + _STEP * gradient / strength.clamp(min=1e-12)).detach()
-    return _developed(pictures.cpu(), excited)
+    height, width = shape[1] // _CROP, shape[2] // _CROP
+    return _developed(pictures.cpu()[..., height:-height, width:-width], excited)
 
 
 class _ReachedError(Exception):

@@ -19,7 +19,7 @@ _SIDE = 224
 _GAP, _CAPTION, _FOOTER = 4, 44, 46
 _OPACITY = 0.6
 _COLOURS = "inferno"
-_PANELS = ("image", "Grad-CAM", "Score-CAM")
+_DETECTION = "#00FCCF"
 _CHARACTER_PIXELS = 7.2
 
 
@@ -49,7 +49,7 @@ def draw_heatmaps(
         HEADER + rows * (height + _CAPTION + 22) + _FOOTER,
         whole,
         heading=heading,
-        key="Bright parts speak for the class below the image. Dashed: where it truly is.",
+        key=_key(explanations),
     )
     for index, (subject, explanation) in enumerate(zip(subjects, explanations, strict=True)):
         row, column = divmod(index, columns)
@@ -68,6 +68,12 @@ def draw_heatmaps(
     canvas.save(path)
 
 
+def _key(explanations: Sequence[Explanation]) -> str:
+    key = "Bright parts speak for the class below the image. Dashed: true objects."
+    detected = any(item.box is not None for item in explanations)
+    return f"{key} Green: the detection that is explained." if detected else key
+
+
 def _draw_row(
     canvas: Canvas,
     subject: Subject,
@@ -78,11 +84,9 @@ def _draw_row(
 ) -> None:
     picture = _tile(subject)
     height, width = picture.shape[:2]
-    panels = [
-        picture,
-        *(overlay(picture, h) for h in (explanation.grad_cam, explanation.score_cam)),
-    ]
-    for number, (name, panel) in enumerate(zip(_PANELS, panels, strict=True)):
+    panels = {"image": picture}
+    panels |= {name: overlay(picture, heat) for name, heat in explanation.maps.items()}
+    for number, (name, panel) in enumerate(panels.items()):
         start = left + number * (width + _GAP)
         canvas.write(start, top, name, points=8, colour=FAINT)
         axes = canvas.axes(start, top + 16, height, width)
@@ -105,9 +109,8 @@ def describe(subject: Subject, explanation: Explanation, classes: Sequence[str])
     text = f"{classes[target.label]}  {100 * target.score:.1f} %{target.unit}"
     if subject.labels:
         text += f"   (true: {', '.join(classes[label] for label in subject.labels)})"
-    if not explanation.grad_cam.any():
-        text += "   no gradient speaks for it"
-    return text
+    empty = [name for name, heat in explanation.maps.items() if not heat.any()]
+    return f"{text}   nothing in {' or '.join(empty)}" if empty else text
 
 
 def overlay(picture: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
@@ -120,20 +123,10 @@ def overlay(picture: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
 
 
 def _draw_truth(axes: Axes, subject: Subject, explanation: Explanation) -> None:
-    effects = [withStroke(linewidth=2.4, foreground="black", alpha=0.6)]
-    for left, top, right, bottom in subject.boxes.tolist():
-        axes.add_patch(
-            Rectangle(
-                (left, top),
-                right - left,
-                bottom - top,
-                fill=False,
-                edgecolor="white",
-                linewidth=1.2,
-                linestyle="--",
-                path_effects=effects,
-            )
-        )
+    for box in subject.boxes:
+        axes.add_patch(_rectangle(box, "white", "--"))
+    if explanation.box is not None:
+        axes.add_patch(_rectangle(explanation.box, _DETECTION, "-"))
     if subject.mask is not None:
         true = (subject.mask == explanation.target.label).numpy()
         if true.any() and not true.all():
@@ -142,6 +135,20 @@ def _draw_truth(axes: Axes, subject: Subject, explanation: Explanation) -> None:
             axes.contour(
                 *places, true, levels=[0.5], colors="white", linewidths=1.2, linestyles="--"
             )
+
+
+def _rectangle(box: NDArray[np.float32], colour: str, style: str) -> Rectangle:
+    left, top, right, bottom = (float(side) for side in box)
+    return Rectangle(
+        (left, top),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=colour,
+        linewidth=1.2 if style == "--" else 1.8,
+        linestyle=style,
+        path_effects=[withStroke(linewidth=2.6, foreground="black", alpha=0.6)],
+    )
 
 
 def _tile(subject: Subject) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -123,23 +124,42 @@ def write_layers(path: Path, rows: Sequence[LayerRow], batch_size: int) -> None:
 
 
 def printed_layers(rows: Sequence[LayerRow], batch_size: int, *, title: str) -> Table:
-    """Return the table for a terminal."""
-    table = Table(title=title, title_justify="left", show_footer=True)
+    """Return the table for a terminal, with large numbers in thousands (k) and millions (M)."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        show_footer=True,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     parameters, multiply_adds, size = totals(rows)
-    for heading, total in (("layer", "total"), ("kind", ""), ("output", "")):
-        table.add_column(heading, total, overflow="fold")
+    table.add_column("layer", "total", overflow="fold", min_width=18)
+    table.add_column("kind", overflow="fold")
+    table.add_column("output", overflow="fold")
     for heading, total in (
-        ("parameters", f"{parameters:,}"),
-        ("multiply-adds", f"{multiply_adds:,}"),
-        ("receptive field", ""),
-        (f"MiB, batch of {batch_size}", f"{batch_size * size / _MIB:,.2f}"),
+        ("params", _short(parameters)),
+        ("mult-adds", _short(multiply_adds)),
+        ("sees", ""),
+        (f"MiB/{batch_size}", f"{batch_size * size / _MIB:,.2f}"),
     ):
-        table.add_column(heading, total, justify="right")
+        table.add_column(heading, total, justify="right", no_wrap=True)
     for row in rows:
         memory = f"{batch_size * row.bytes / _MIB:,.2f}"
-        figures = (f"{row.parameters:,}", f"{row.multiply_adds:,}", row.field_text, memory)
+        figures = (_short(row.parameters), _short(row.multiply_adds), row.field_text, memory)
         table.add_row(row.name, row.kind, row.shape, *figures)
+    table.caption = (
+        "sees: receptive field, pixels; "
+        f"MiB/{batch_size}: its output for a batch of {batch_size} images, float32"
+    )
     return table
+
+
+def _short(number: int) -> str:
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if number >= 10 * size or (unit != "k" and number >= size):
+            return f"{number / size:.3g} {unit}"
+    return str(number)
 
 
 def totals(rows: Sequence[LayerRow]) -> tuple[int, int, int]:
