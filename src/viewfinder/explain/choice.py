@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from viewfinder.errors import ViewfinderError, did_you_mean
 from viewfinder.explain.recording import LayerOutput, record
@@ -19,8 +19,9 @@ def choose_layer(
     """Return the last layer that gives feature maps on which the target depends.
 
     A map of fewer than four places a side can hardly point at anything, so it is taken only where
-    there is none larger. Layers that give the class scores themselves don't count, and neither do
-    those that run several times, such as the heads that detectors share between levels.
+    there is none larger; likewise one from inside a block. Layers that give the class scores
+    themselves don't count, and neither do those that run several times, such as the heads that
+    detectors share between levels.
 
     Args:
         scores: The network.
@@ -49,12 +50,22 @@ def choose_layer(
         if gradient is not None and _usable(layer) and layer.as_maps(gradient).any()
     ]
     if found:
-        fine = [layer for layer in found if min(_sides(layer)) >= _LEAST_SIDE]
-        return (fine or found)[-1]
+        fine = [layer for layer in found if min(_sides(layer)) >= _LEAST_SIDE] or found
+        whole = [layer for layer in fine if not _is_inside_block(layer, recorded)]
+        return (whole or fine)[-1]
     raise ViewfinderError(
         f"The network {type(network).__name__} has no layer with feature maps that its class "
         "scores depend on, so there is nothing to draw a heatmap from. Heatmaps need convolutions "
         "or a timm transformer; name a layer with --layer if there is one."
+    )
+
+
+def _is_inside_block(layer: LayerOutput, recorded: Sequence[LayerOutput]) -> bool:
+    """Tell whether a layer is part of one that gives feature maps itself, as residual blocks do."""
+    return any(
+        layer.name.startswith(f"{other.name}.")
+        for other in recorded
+        if other.layout is not None and type(other.module) is not nn.Sequential
     )
 
 

@@ -1,24 +1,19 @@
 """What each layer of a network gives, holds, computes, sees and takes in memory."""
 
-import csv
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import torch
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from viewfinder.explain.receptive_field import FieldTracker
+from viewfinder.explain.receptive_field import Field, FieldTracker
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.tasks import VisionTask
 
-_MIB = 2**20
 _FLOAT_BYTES = 4
 
 
@@ -67,8 +62,9 @@ def layer_table(task: VisionTask, size: tuple[int, int], channels: int = 3) -> l
         channels: Channels of the images.
 
     Returns:
-        One row for each layer without layers inside it, and for each other one with parameters of
-        its own, in the order in which they end.
+        One row for each layer without layers inside it, but identities that pass on what they get,
+        and for each other one with parameters of its own, in the order in which they end; at last
+        one for what belongs to no such layer, like the products of attention.
     """
     network = task.model
     device = evaluating(network)
@@ -85,90 +81,19 @@ def layer_table(task: VisionTask, size: tuple[int, int], channels: int = 3) -> l
     rows = []
     for layer in recorded:
         own = [value for value in layer.module.parameters(recurse=False) if id(value) not in seen]
-        if not layer.is_leaf and not own:
+        places = {values.untyped_storage().data_ptr() for values in layer.outputs}
+        is_new = not places <= memory
+        passes_on = isinstance(layer.module, nn.Identity) and not is_new
+        if not own and (passes_on or not layer.is_leaf):
             continue
+        memory |= places
         seen |= {id(value) for value in own}
         flops = sum(counts.get(f"{root}.{layer.name}", {}).values()) if layer.is_leaf else 0
-        rows.append(_row(layer, own, flops, tracker, memory))
-    return rows
-
-
-def write_layers(path: Path, rows: Sequence[LayerRow], batch_size: int) -> None:
-    """Write the table as CSV, with a last row of sums.
-
-    Args:
-        path: The file.
-        rows: What ``layer_table`` returned.
-        batch_size: Images in the batch whose memory is reckoned.
-    """
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                "layer",
-                "kind",
-                "output",
-                "parameters",
-                "multiply_adds",
-                "receptive_field",
-                f"mib_for_batch_of_{batch_size}",
-            ]
-        )
-        for row in rows:
-            figures = (row.parameters, row.multiply_adds, row.field_text)
-            memory = f"{batch_size * row.bytes / _MIB:.4f}"
-            writer.writerow([row.name, row.kind, row.shape, *figures, memory])
-        parameters, multiply_adds, size = totals(rows)
-        memory = f"{batch_size * size / _MIB:.4f}"
-        writer.writerow(["total", "", "", parameters, multiply_adds, "", memory])
-
-
-def printed_layers(rows: Sequence[LayerRow], batch_size: int, *, title: str) -> Table:
-    """Return the table for a terminal, with large numbers in thousands (k) and millions (M)."""
-    table = Table(
-        title=title,
-        title_justify="left",
-        show_footer=True,
-        box=SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    parameters, multiply_adds, size = totals(rows)
-    table.add_column("layer", "total", overflow="fold", min_width=18)
-    table.add_column("kind", overflow="fold")
-    table.add_column("output", overflow="fold")
-    for heading, total in (
-        ("params", _short(parameters)),
-        ("mult-adds", _short(multiply_adds)),
-        ("sees", ""),
-        (f"MiB/{batch_size}", f"{batch_size * size / _MIB:,.2f}"),
-    ):
-        table.add_column(heading, total, justify="right", no_wrap=True)
-    for row in rows:
-        memory = f"{batch_size * row.bytes / _MIB:,.2f}"
-        figures = (_short(row.parameters), _short(row.multiply_adds), row.field_text, memory)
-        table.add_row(row.name, row.kind, row.shape, *figures)
-    table.caption = (
-        "sees: receptive field, pixels; "
-        f"MiB/{batch_size}: its output for a batch of {batch_size} images, float32"
-    )
-    return table
-
-
-def _short(number: int) -> str:
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if number >= 10 * size or (unit != "k" and number >= size):
-            return f"{number / size:.3g} {unit}"
-    return str(number)
-
-
-def totals(rows: Sequence[LayerRow]) -> tuple[int, int, int]:
-    """Return all parameters, multiply-adds and bytes; memory that layers share counts once."""
-    return (
-        sum(row.parameters for row in rows),
-        sum(row.multiply_adds for row in rows),
-        sum(row.bytes for row in rows if row.is_new),
-    )
+        rows.append(_row(layer, own, flops, tracker.field(layer.outputs[0]), is_new=is_new))
+    rest = sum(value.numel() for value in network.parameters() if id(value) not in seen)
+    flops = sum(counts["Global"].values()) // 2 - sum(row.multiply_adds for row in rows)
+    others = LayerRow("(others)", "", (), rest, flops, None, 0, False)
+    return [*rows, others] if rest or flops else rows
 
 
 def _tracked(network: nn.Module, pixels: Tensor, tracker: FieldTracker) -> None:
@@ -177,16 +102,8 @@ def _tracked(network: nn.Module, pixels: Tensor, tracker: FieldTracker) -> None:
 
 
 def _row(
-    layer: LayerOutput,
-    own: Sequence[Tensor],
-    flops: int,
-    tracker: FieldTracker,
-    memory: set[int],
+    layer: LayerOutput, own: Sequence[Tensor], flops: int, field: Field | None, *, is_new: bool
 ) -> LayerRow:
-    field = tracker.field(layer.outputs[0])
-    places = {values.untyped_storage().data_ptr() for values in layer.outputs}
-    is_new = not places <= memory
-    memory |= places
     return LayerRow(
         name=layer.name,
         kind=layer.kind,

@@ -60,7 +60,8 @@ def look_inside(
         draw_filters(folder / "filters.png", exciting_pictures(task, size, channels))
     rows: list[LayerRow] = []
     if "layers" in parts:
-        from viewfinder.explain.layer_table import layer_table, write_layers
+        from viewfinder.explain.layer_listing import write_layers
+        from viewfinder.explain.layer_table import layer_table
 
         rows = layer_table(task, size, channels)
         write_layers(folder / "layers.csv", rows, batch_size)

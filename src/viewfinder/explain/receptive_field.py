@@ -25,16 +25,22 @@ class Field:
             reaches beyond the image where padding does.
         step: Distance of neighbouring values in the image, pixels, down and across.
         grid: How many places there are, down and across.
+        tokens: Whether the places lie in a row, as a transformer has them.
+        whole: Whether a value saw all places already, so that it can see no more.
         known: Whether the operations on the way could be followed.
     """
 
     size: Pair = (1, 1)
     step: Pair = (1, 1)
     grid: tuple[int, int] = (1, 1)
+    tokens: bool = False
+    whole: bool = False
     known: bool = True
 
     def widened(self, places: Sequence[float]) -> "Field":
         """Return the field of values that see so many neighbouring places."""
+        if self.whole:
+            return self
         size = [
             size + (count - 1) * step
             for size, count, step in zip(self.size, places, self.step, strict=True)
@@ -48,7 +54,7 @@ class Field:
 
     def everything(self) -> "Field":
         """Return the field of a value that sees all places."""
-        return replace(self.widened(self.grid), grid=(1, 1))
+        return replace(self.widened(self.grid), grid=(1, 1), whole=True)
 
 
 class FieldTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -98,10 +104,10 @@ class FieldTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         values = seen[0][0]
         if name in _RULES:
             return _RULES[name](field, args, values, output)
-        if name in ("mm", "addmm", "linear") and len(values) == self._batch:
-            return field.everything()  # of maps that were flattened
-        if name in ("view", "_unsafe_view", "reshape") and values.ndim == 4:
-            return replace(field, known=field.known and _keeps_places(field, output))
+        if name in ("mm", "addmm") and _mixes_places(field, args, self._batch):
+            return field.everything()
+        if name in ("view", "_unsafe_view") and values.ndim == 4 and not field.tokens:
+            return _reshaped(field, output)
         if prod(field.grid) > 1 and _over_places(name, args, field, values):
             return field.everything()
         return field
@@ -111,7 +117,12 @@ def _joined(fields: Sequence[Field]) -> Field:
     """Return the field of values made of several tensors: the places of the finest of them."""
     finest = max(fields, key=lambda field: prod(field.grid))
     size = [max(field.size[axis] for field in fields) for axis in (0, 1)]
-    return replace(finest, size=(size[0], size[1]), known=all(field.known for field in fields))
+    return replace(
+        finest,
+        size=(size[0], size[1]),
+        whole=any(field.whole for field in fields),
+        known=all(field.known for field in fields),
+    )
 
 
 def _convolution(field: Field, args: Sequence[Any], values: Tensor, output: Tensor) -> Field:
@@ -188,13 +199,21 @@ def _over_places(name: str, args: Sequence[Any], field: Field, values: Tensor) -
     return prod(reduced) >= prod(field.grid) or sorted(reduced) == sorted(field.grid)
 
 
-def _keeps_places(field: Field, output: Tensor) -> bool:
-    """Tell whether a tensor of maps, seen in another shape, still has its places side by side."""
-    places, grid = prod(field.grid), tuple(field.grid)
-    if places == 1 or tuple(output.shape[-2:]) == grid or tuple(output.shape[1:3]) == grid:
-        return True
-    # As tokens, or flattened: one row an image, or one a place.
-    return places in output.shape[1:] or output.ndim == 2
+def _mixes_places(field: Field, args: Sequence[Any], batch: int) -> bool:
+    """Tell whether a dense layer sees all places: of flattened maps, or of tokens turned round."""
+    rows, columns = args[-2].shape
+    return bool(rows == batch or (field.tokens and columns == prod(field.grid)))
+
+
+def _reshaped(field: Field, output: Tensor) -> Field:
+    """Return the field of maps in another shape, if their places still lie side by side there."""
+    places, shape = prod(field.grid), tuple(output.shape)
+    if places == 1 or field.grid in (shape[-2:], shape[1:3]):
+        return field
+    if places in shape[1:]:
+        return replace(field, tokens=True)
+    # Flattened: one row an image, or one a place.
+    return replace(field, known=field.known and output.ndim == 2)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

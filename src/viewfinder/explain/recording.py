@@ -138,10 +138,12 @@ def _fits(grid: tuple[int, int, int], output: Tensor) -> bool:
 
 def _token_grids(network: nn.Module) -> Iterator[tuple[int, int, int]]:
     """Yield the grids of patches of timm's transformers, and the tokens before them."""
-    for module in network.modules():
-        size = getattr(getattr(module, "patch_embed", None), "grid_size", None)
-        if size is not None:
-            yield (int(size[0]), int(size[1]), int(getattr(module, "num_prefix_tokens", 0)))
+    modules = list(network.modules())
+    before = max(int(getattr(module, "num_prefix_tokens", 0)) for module in modules)
+    for module in modules:
+        size = getattr(module, "grid_size", None)
+        if isinstance(size, tuple) and len(size) == 2:
+            yield (int(size[0]), int(size[1]), before)
 
 
 def _is_channels_last(network: nn.Module) -> bool:

@@ -47,7 +47,7 @@ def main(
     from rich.console import Console
 
     from viewfinder.explain import PARTS, look_inside
-    from viewfinder.explain.layer_table import printed_layers
+    from viewfinder.explain.layer_listing import printed_layers
     from viewfinder.outputs import new_folder
     from viewfinder.stages.trained import load_task
 
