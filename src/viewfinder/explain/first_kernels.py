@@ -53,7 +53,8 @@ def draw_kernels(path: Path, task: VisionTask) -> None:
         HEADER + picture.shape[0] + 56,
         max(picture.shape[1] + 2 * MARGIN, _LEAST_FIGURE),
         heading=f"Kernels of the first convolution, {name}",
-        key=f"{count} kernels of {height} x {width} on {channels} channels, each on its own scale",
+        key=f"{count} kernels of {height} x {width} on {channels} channel{'s' * (channels > 1)}, "
+        "each on its own scale",
     )
     canvas.show(picture, MARGIN, HEADER)
     label = "weight in red, green and blue; grey: 0" if in_colour else "weight; white: 0"
