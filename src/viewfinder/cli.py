@@ -153,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("format", metavar="FORMAT", choices=("coco", "voc", "yolo"))
     convert.add_argument("folder", metavar="FOLDER", help="a new folder")
     _add_predict(stages)
+    _add_explain(stages)
     stages.add_parser("results", help="show the test metrics of all experiments")
     stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
     return parser
@@ -192,6 +193,37 @@ def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     predict.add_argument("--top", metavar="N", type=int, default=5, help="classes to print")
     predict.add_argument("--output", metavar="FOLDER", help="write pictures of the predictions")
+
+
+def _add_explain(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    explain = stages.add_parser(
+        "explain",
+        help="look inside a trained model",
+        description="Draw where a trained model looks, what its layers make of an image and what "
+        "its filters answer to, and list what its layers cost. Everything is written to "
+        "reports/EXPERIMENT/explain/; docs/explain.md says how to read it.",
+    )
+    explain.add_argument("experiment", metavar="EXPERIMENT", help="a trained one, in models/")
+    explain.add_argument(
+        "images", metavar="IMAGE", nargs="*", help="pictures; images of the test split if none"
+    )
+    explain.add_argument(
+        "--layer", metavar="NAME", help="the heatmaps' layer (the last one with feature maps)"
+    )
+    explain.add_argument(
+        "--count", metavar="N", type=int, default=8, help="images of the test split (8)"
+    )
+    explain.add_argument(
+        "--batch", metavar="N", type=int, default=32, help="reckon memory for N images (32)"
+    )
+    explain.add_argument(
+        "--only",
+        metavar="PART",
+        action="append",
+        choices=("heatmaps", "activations", "filters", "layers", "kernels"),
+        help="write this part only; may be given several times: heatmaps, activations, filters, "
+        "layers, kernels",
+    )
 
 
 def _of_the_system(error: OSError) -> str:

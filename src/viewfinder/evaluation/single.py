@@ -11,11 +11,9 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
-from viewfinder.data.loading.decode import decode_image, shrink
-from viewfinder.data.loading.sample import Sample
+from viewfinder.data.loading.picture import load_picture
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
-from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.describe import SHOWN_SCORE, mask_outlines
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.evaluation.gallery import draw_gallery
@@ -100,17 +98,7 @@ def predict_picture(task: VisionTask, transform: Transform, path: Path) -> Pictu
     Raises:
         ViewfinderError: If it can't be decoded.
     """
-    content = path.read_bytes()
-    try:
-        image = decode_image(content, str(path))
-    except ViewfinderError as error:
-        raise ViewfinderError(
-            f"The picture {path} ({len(content)} bytes) can't be read as an image."
-        ) from error
-    # As large images are decoded for training.
-    reduction = transform.reduction(image.shape[:2], augmented=False, annotated=False)
-    sample = transform(Sample(shrink(image, reduction)))
-    pixels = torch.from_numpy(sample.image).permute(2, 0, 1)
+    image, pixels = load_picture(path, transform)
     found = {name: value[0].cpu() for name, value in task.predict(pixels[None]).items()}
     shares = None
     if "probabilities" in found and found["probabilities"].ndim == 1:

@@ -181,8 +181,7 @@ class RegionDetector(nn.Module):
         count, classes = proposals.shape[1], logits.shape[-1]
         # The first class is the background.
         boxes = boxes.reshape(-1, count, classes, 4)[:, :, 1:].flatten(1, 2)
-        probabilities = logits.softmax(dim=-1).reshape(-1, count, classes)[..., 1:]
-        scores = (probabilities * (objectness > 0).unsqueeze(-1)).flatten(1)
+        scores = _class_scores(logits, objectness).flatten(1)
         best, index = scores.topk(min(self.candidates, scores.shape[1]), dim=1)
         return keep_best(
             clip_boxes(gather_boxes(boxes, index), size),
@@ -193,9 +192,22 @@ class RegionDetector(nn.Module):
             limit=self.roi_heads.detections_per_img,
         )
 
+    def scores(self, outputs: RegionOutputs) -> Tensor:
+        """Return the scores of the classes of all proposals in [0, 1], [B, P, C]."""
+        proposals, objectness = self.proposal_network.best(outputs.proposals, outputs.size)
+        logits, _ = self._judge(outputs, number_regions(proposals))
+        return _class_scores(logits, objectness)
+
     def _judge(self, outputs: RegionOutputs, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits [R, C + 1] and box deltas [R, 4 * (C + 1)] of regions [R, 5]."""
         heads = self.roi_heads
         pooled = heads.box_roi_pool(outputs.levels, regions)
         logits, deltas = heads.box_predictor(heads.box_head(pooled))
         return logits.float(), deltas.float()
+
+
+def _class_scores(logits: Tensor, objectness: Tensor) -> Tensor:
+    """Return the classes' scores [B, P, C] from logits [B * P, C + 1], 0 for padding."""
+    probabilities = logits.softmax(dim=-1).reshape(-1, objectness.shape[1], logits.shape[-1])
+    # The first class is the background.
+    return probabilities[..., 1:] * (objectness > 0).unsqueeze(-1)

@@ -1,0 +1,144 @@
+"""Class activation maps: which parts of an image speak for a class."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_grad_cam import GradCAM, HiResCAM
+from pytorch_grad_cam.base_cam import BaseCAM
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from viewfinder.explain.choice import choose_layer
+from viewfinder.explain.recording import evaluating
+from viewfinder.explain.targets import ClassScores, Target, find_target
+from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
+
+Heat = NDArray[np.float32]
+
+_MOST_CHANNELS = 64
+_BATCH = 16
+
+
+class ScoreCAM(BaseCAM):
+    """Score-CAM: each feature map masks the image, and weighs as much as it keeps of the score.
+
+    Sources: H. Wang and others, Score-CAM: Score-Weighted Visual Explanations for Convolutional
+    Neural Networks, CVPR Workshops 2020. As in its faster variants only the maps that vary most
+    are tried. Weights are the gains over an empty image, at least 0, without the paper's softmax:
+    that lets one map outweigh all others where the score is a sum over pixels, and makes them all
+    alike where it is a probability.
+
+    Args:
+        model: The network.
+        layers: The layer, alone in a list.
+        reshape_transform: Brings its output to [B, C, h, w].
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Sequence[nn.Module],
+        reshape_transform: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__(model, list(layers), reshape_transform, uses_gradients=False)
+
+    def get_cam_weights(
+        self,
+        input_tensor: Tensor,
+        target_layers: Any,
+        targets: Sequence[Callable[[Tensor], Tensor]],
+        activations: NDArray[np.float32],
+        grads: Any,
+    ) -> NDArray[np.float32]:
+        """Return the weight of each feature map, float32 [1, C]."""
+        maps = torch.from_numpy(activations[0]).to(input_tensor.device)
+        chosen = maps.flatten(1).std(dim=1).topk(min(_MOST_CHANNELS, len(maps))).indices
+        masks = F.interpolate(
+            maps[chosen, None], input_tensor.shape[-2:], mode="bilinear", align_corners=False
+        )
+        low, high = masks.amin((1, 2, 3), keepdim=True), masks.amax((1, 2, 3), keepdim=True)
+        masks = (masks - low) / (high - low).clamp(min=1e-8)
+        with torch.no_grad():
+            empty = targets[0](self.model(torch.zeros_like(input_tensor))[0])
+            gains = [
+                targets[0](output) - empty
+                for part in torch.split(masks, _BATCH)
+                for output in self.model(input_tensor * part)
+            ]
+        weights = torch.zeros(1, len(maps))
+        weights[0, chosen.cpu()] = torch.stack(gains).float().cpu().clamp(min=0)
+        return weights.numpy()
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why the network says what it says of one image.
+
+    Attributes:
+        target: What is explained.
+        layer: Name of the layer that the maps were made on.
+        maps: Heatmaps by method, Grad-CAM or HiResCAM first and Score-CAM second: in [0, 1] with 1
+            for the strongest, float32 [H, W].
+        box: Left, top, right, bottom of the detection that is explained, pixels, float32 [4].
+    """
+
+    target: Target
+    layer: str
+    maps: dict[str, Heat]
+    box: NDArray[np.float32] | None = None
+
+
+def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> Explanation:
+    """Explain what a task's network says of one image.
+
+    Grad-CAM weighs each feature map by its mean gradient. The score of a detection has a gradient
+    at one place only, which the mean would spread over all objects, so that detectors are explained
+    by HiResCAM: gradient times feature map, place by place.
+
+    Sources: R. Selvaraju and others, Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-based Localization, ICCV 2017; R. Draelos, L. Carin, Use HiResCAM instead of Grad-CAM
+    for faithful explanations of convolutional neural networks, arXiv 2011.08891.
+
+    Args:
+        task: The trained task.
+        image: uint8 [channels, H, W], as the network takes it.
+        layer: Name of the layer; None takes the last one with feature maps.
+
+    Raises:
+        ViewfinderError: If there is no such layer, or none with feature maps.
+    """
+    scores = ClassScores(task)
+    device = evaluating(scores)
+    pixels = task.normalize(image[None].to(device))
+    with torch.no_grad():
+        target = find_target(task, scores(pixels)[0])
+    chosen = choose_layer(scores, pixels, target, layer)
+    detects = isinstance(task, Detection | InstanceSegmentation)
+    by_gradient = ("HiResCAM", HiResCAM) if detects else ("Grad-CAM", GradCAM)
+    maps = {
+        name: _run(method(scores, [chosen.module], chosen.as_maps), pixels, target)
+        for name, method in (by_gradient, ("Score-CAM", ScoreCAM))
+    }
+    scores.zero_grad(set_to_none=True)
+    return Explanation(target, chosen.name, maps, _best_box(task, image) if detects else None)
+
+
+def _best_box(task: VisionTask, image: Tensor) -> NDArray[np.float32] | None:
+    found = task.predict(image[None])
+    if not found["scores"].numel() or found["scores"][0, 0] == 0:
+        return None
+    return np.array(found["boxes"][0, 0].tolist(), np.float32)
+
+
+def _run(method: BaseCAM, pixels: Tensor, target: Target) -> Heat:
+    # Not as a context: the library's would print and swallow errors.
+    try:
+        with torch.enable_grad():
+            found = method(pixels.detach().requires_grad_(), targets=[target.value])
+    finally:
+        method.activations_and_grads.release()
+    return np.nan_to_num(np.asarray(found[0], np.float32))

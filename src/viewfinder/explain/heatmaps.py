@@ -1,0 +1,155 @@
+"""A gallery of class activation maps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from viewfinder.explain.class_activation import Explanation, Heat
+from viewfinder.explain.drawing import FAINT, HEADER, MARGIN, Canvas, scale, shorten
+from viewfinder.explain.subject import Subject
+
+_SIDE = 224
+_GAP, _CAPTION, _FOOTER = 4, 44, 46
+_OPACITY = 0.6
+_COLOURS = "inferno"
+_DETECTION = "#00FCCF"
+_CHARACTER_PIXELS = 7.2
+
+
+def draw_heatmaps(
+    path: Path,
+    subjects: Sequence[Subject],
+    explanations: Sequence[Explanation],
+    classes: Sequence[str],
+    *,
+    heading: str,
+) -> None:
+    """Draw each image beside its two heatmaps, with true boxes and outlines where known.
+
+    Args:
+        path: The PNG file to write.
+        subjects: The images; at least one, all of one size.
+        explanations: What was found for each.
+        classes: Class names.
+        heading: Title of the picture.
+    """
+    height, width = _tile(subjects[0]).shape[:2]
+    columns = 1 if len(subjects) == 1 else 2
+    rows = -(-len(subjects) // columns)
+    cell = 3 * (width + _GAP) + 2 * MARGIN
+    whole = max(2 * MARGIN + columns * cell - 2 * MARGIN, 720)
+    canvas = Canvas(
+        HEADER + rows * (height + _CAPTION + 22) + _FOOTER,
+        whole,
+        heading=heading,
+        key=_key(explanations),
+    )
+    for index, (subject, explanation) in enumerate(zip(subjects, explanations, strict=True)):
+        row, column = divmod(index, columns)
+        top = HEADER + row * (height + _CAPTION + 22)
+        left = MARGIN + column * cell
+        _draw_row(canvas, subject, explanation, classes, top, left)
+    layers = ", ".join(dict.fromkeys(item.layer for item in explanations))
+    canvas.colour_bar(
+        colormaps[_COLOURS],
+        "0",
+        "strongest",
+        left=MARGIN + 6,
+        top=canvas.height - 36,
+        label=f"evidence for the class, each map on its own scale; layer: {shorten(layers, 60)}",
+    )
+    canvas.save(path)
+
+
+def _key(explanations: Sequence[Explanation]) -> str:
+    key = "Bright parts speak for the class below the image. Dashed: true objects."
+    detected = any(item.box is not None for item in explanations)
+    return f"{key} Green: the detection that is explained." if detected else key
+
+
+def _draw_row(
+    canvas: Canvas,
+    subject: Subject,
+    explanation: Explanation,
+    classes: Sequence[str],
+    top: int,
+    left: int,
+) -> None:
+    picture = _tile(subject)
+    height, width = picture.shape[:2]
+    panels = {"image": picture}
+    panels |= {name: overlay(picture, heat) for name, heat in explanation.maps.items()}
+    for number, (name, panel) in enumerate(panels.items()):
+        start = left + number * (width + _GAP)
+        canvas.write(start, top, name, points=8, colour=FAINT)
+        axes = canvas.axes(start, top + 16, height, width)
+        frame = subject.image.shape[-2:]
+        axes.imshow(
+            panel, extent=(0, frame[1], frame[0], 0), interpolation="nearest", aspect="auto"
+        )
+        axes.set(xlim=(0, frame[1]), ylim=(frame[0], 0))
+        _draw_truth(axes, subject, explanation)
+    room = int(3 * width / _CHARACTER_PIXELS)
+    caption = describe(subject, explanation, classes)
+    canvas.write(left, top + height + 22, caption[: room + 4], points=9.5)
+    name = shorten(subject.name, int(1.25 * room))
+    canvas.write(left, top + height + 40, name, points=7, colour=FAINT)
+
+
+def describe(subject: Subject, explanation: Explanation, classes: Sequence[str]) -> str:
+    """Say which class is explained, how sure the network is, and what is true."""
+    target = explanation.target
+    text = f"{classes[target.label]}  {100 * target.score:.1f} %{target.unit}"
+    if subject.labels:
+        text += f"   (true: {', '.join(classes[label] for label in subject.labels)})"
+    empty = [name for name, heat in explanation.maps.items() if not heat.any()]
+    return f"{text}   nothing in {' or '.join(empty)}" if empty else text
+
+
+def overlay(picture: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
+    """Blend a heatmap [h, w] in [0, 1] over a greyed picture, uint8 [H, W, 3]."""
+    size = (picture.shape[1], picture.shape[0])
+    grown = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR).clip(0, 1)
+    colours = 255 * colormaps[_COLOURS](grown)[..., :3]
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None]
+    return ((1 - _OPACITY) * grey + _OPACITY * colours).clip(0, 255).astype(np.uint8)
+
+
+def _draw_truth(axes: Axes, subject: Subject, explanation: Explanation) -> None:
+    for box in subject.boxes:
+        axes.add_patch(_rectangle(box, "white", "--"))
+    if explanation.box is not None:
+        axes.add_patch(_rectangle(explanation.box, _DETECTION, "-"))
+    if subject.mask is not None:
+        true = (subject.mask == explanation.target.label).numpy()
+        if true.any() and not true.all():
+            height, width = true.shape
+            places = np.arange(width) + 0.5, np.arange(height) + 0.5
+            axes.contour(
+                *places, true, levels=[0.5], colors="white", linewidths=1.2, linestyles="--"
+            )
+
+
+def _rectangle(box: NDArray[np.float32], colour: str, style: str) -> Rectangle:
+    left, top, right, bottom = (float(side) for side in box)
+    return Rectangle(
+        (left, top),
+        right - left,
+        bottom - top,
+        fill=False,
+        edgecolor=colour,
+        linewidth=1.2 if style == "--" else 1.8,
+        linestyle=style,
+        path_effects=[withStroke(linewidth=2.6, foreground="black", alpha=0.6)],
+    )
+
+
+def _tile(subject: Subject) -> NDArray[np.uint8]:
+    return np.asarray(scale(subject.pixels, _SIDE), np.uint8)

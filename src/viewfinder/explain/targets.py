@@ -1,0 +1,123 @@
+"""Which number of a network's output a heatmap explains, for each task."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_grad_cam.utils.model_targets import (
+    ClassifierOutputTarget,
+    SemanticSegmentationTarget,
+)
+from torch import Tensor, nn
+
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.errors import ViewfinderError
+from viewfinder.models.dense import DenseDetector
+from viewfinder.tasks import (
+    Classification,
+    Detection,
+    InstanceSegmentation,
+    Localization,
+    MultilabelClassification,
+    SemanticSegmentation,
+    VisionTask,
+)
+
+
+class ClassScores(nn.Module):
+    """A task's network with nothing but its class scores as output.
+
+    Class logits [B, C] of classifiers and localizers, [B, C, H, W] of segmentation, and the
+    scores of all candidate boxes, [B, A, C] in [0, 1], of detectors.
+
+    Args:
+        task: The task.
+
+    Raises:
+        ViewfinderError: If the task has no class scores.
+    """
+
+    def __init__(self, task: VisionTask) -> None:
+        super().__init__()
+        self.network = task.model
+        self._read = _reader(task)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Map normalised images [B, channels, H, W] to class scores."""
+        return self._read(self.network(pixels))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is explained.
+
+    Attributes:
+        label: The class.
+        score: How sure the network is, in [0, 1]; the share of the area for segmentation.
+        unit: What the score is, behind it.
+        value: Picks the number of the class scores of one image.
+        mask: The pixels of the class as predicted, bool [H, W], for segmentation.
+    """
+
+    label: int
+    score: float
+    unit: str
+    value: Callable[[Tensor], Tensor]
+    mask: Tensor | None = None
+
+
+def find_target(task: VisionTask, scores: Tensor) -> Target:
+    """Choose what to explain for one image: its best class, its best detection, its largest class.
+
+    Args:
+        task: The task.
+        scores: What ``ClassScores`` gives for the image alone, without the first dimension.
+    """
+    scores = scores.detach()
+    if isinstance(task, SemanticSegmentation):
+        return _largest_class(scores, task.classes)
+    if isinstance(task, Detection | InstanceSegmentation):
+        place, label = divmod(int(scores.argmax()), scores.shape[-1])
+        value = _at(place, label) if isinstance(task.model, DenseDetector) else _best_of(label)
+        return Target(label, float(scores[place, label]), "", value)
+    label = int(scores.argmax())
+    many = isinstance(task, MultilabelClassification)
+    probabilities = scores.sigmoid() if many else scores.softmax(dim=0)
+    return Target(label, float(probabilities[label]), "", ClassifierOutputTarget(label))
+
+
+def _reader(task: VisionTask) -> Callable[[Any], Tensor]:
+    network: Any = task.model
+    if isinstance(task, Localization):
+        return lambda outputs: outputs.logits
+    if isinstance(task, Detection | InstanceSegmentation):
+        return lambda outputs: network.scores(outputs)
+    if isinstance(task, Classification | MultilabelClassification | SemanticSegmentation):
+        return lambda outputs: outputs
+    raise ViewfinderError(
+        f"The task {task.name!r} has no class scores that a heatmap could explain. There are "
+        "heatmaps for classification, multilabel, localization, detection, instances and "
+        "segmentation."
+    )
+
+
+def _largest_class(logits: Tensor, classes: list[str]) -> Target:
+    """Choose the class with the largest area, the background only where there is nothing else."""
+    found = logits.argmax(dim=0)
+    areas = torch.bincount(found.flatten(), minlength=len(classes)).float()
+    foreground = torch.tensor([name != BACKGROUND for name in classes], device=areas.device)
+    solid = areas * foreground
+    label = int((solid if solid.any() else areas).argmax())
+    mask = (found == label).cpu()
+    value = SemanticSegmentationTarget(label, mask.numpy())
+    return Target(label, float(mask.float().mean()), " of the area", value, mask)
+
+
+def _at(place: int, label: int) -> Callable[[Tensor], Tensor]:
+    return lambda scores: scores[place, label]
+
+
+def _best_of(label: int) -> Callable[[Tensor], Tensor]:
+    """Return the class's best score: what is proposed at a place changes with the image."""
+    return lambda scores: scores[:, label].amax()
