@@ -10,6 +10,7 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -28,7 +29,6 @@ from viewfinder.data.sources.digits import CLASSES
 from viewfinder.data.splits.assign import official_split
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
-from viewfinder.evaluation.report import write_report
 from viewfinder.evaluation.single import predict_picture
 from viewfinder.tasks import InstanceSegmentation
 
@@ -119,6 +119,10 @@ class Answers(nn.Module):
     def forward(self, images: Tensor) -> Batch:
         return next(self._batches)
 
+    def losses(self, batch: Batch, *truth: list[Tensor]) -> dict[str, Tensor]:
+        """They know the answers."""
+        return {"none": torch.zeros(())}
+
     def decode(self, batch: Batch, size: tuple[int, int]) -> dict[str, Tensor]:
         count, side = 5, 28
         found = {
@@ -140,10 +144,11 @@ class Answers(nn.Module):
 
 def report(project: Path, folder: Path, shift: int = 0) -> dict[str, float]:
     loader: DataLoader[Batch] = module(project).test_dataloader()
+    one_by_one: DataLoader[Batch] = module(project, batch_size=1).test_dataloader()
     task = InstanceSegmentation(
-        Answers(list(loader), shift), CLASSES, mean=[0.5] * 3, std=[0.5] * 3
+        Answers(list(one_by_one), shift), CLASSES, mean=[0.5] * 3, std=[0.5] * 3
     )
-    return write_report(task, loader, folder)
+    return judged(task, loader, folder)
 
 
 def test_a_network_that_knows_the_masks_gets_a_good_report(project: Path, tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
+from judged import judged
 from patches import CLASSES, make_task, patches, trainer, write_patches
 from torch import Tensor
 
 from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
-from viewfinder.evaluation.report import write_report
 from viewfinder.export.certificate import certify
 from viewfinder.export.graph import export_onnx
 from viewfinder.export.predictor import OnnxPredictor
@@ -145,8 +145,8 @@ def test_the_report_tells_how_each_class_fares(
     trained: tuple[MultilabelClassification, float], data: VisionDataModule, tmp_path: Path
 ) -> None:
     task, _ = trained
-    metrics = write_report(task, data.test_dataloader(), tmp_path)
-    assert set(metrics) == {"macro_average_precision", "macro_f1", "micro_f1"}
+    metrics = judged(task, data.test_dataloader(), tmp_path)
+    assert set(metrics) == {"exact_match", "macro_average_precision", "macro_f1", "micro_f1"}
     with (tmp_path / "tables" / "per_class.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == CLASSES

@@ -33,7 +33,7 @@ def runs_of(clone: Path, task: str) -> list:
 def test_repro_makes_every_output(clone: Path, name: str) -> None:
     metrics = json.loads((clone / "reports" / name / "metrics.json").read_text())
     assert metrics
-    assert all(0 <= value <= 1 for value in metrics.values())
+    assert all(0 <= metric["value"] <= 1 for metric in metrics.values() if "low" in metric)
     certificate = json.loads((clone / "exports" / name / "certificate.json").read_text())
     assert certificate["agrees"] is True
     assert (clone / "exports" / name / "model.onnx").stat().st_size > 10_000

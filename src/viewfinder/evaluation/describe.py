@@ -1,6 +1,7 @@
 """Batches and their predictions as examples: how good is the prediction for each image?"""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.tasks import Predictions
-from viewfinder.tasks.instances import pasted_instances, true_instances
+from viewfinder.tasks.detection import without_padding
+from viewfinder.tasks.instances import true_instances
 
 Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
 
@@ -110,11 +112,14 @@ def describe_detection(
 def describe_instances(
     predictions: Predictions, batch: Batch, classes: Sequence[str]
 ) -> Iterator[Example]:
-    """Describe padded detections with masks as ``describe_detection`` does, by IoU of masks."""
+    """Describe padded detections with masks, bool [B, K, H, W], as ``describe_detection`` does.
+
+    The overlaps are those of the masks.
+    """
     chosen = predictions["scores"] >= SHOWN_SCORE
     predictions = {**predictions, "scores": predictions["scores"] * chosen}
     pairs = zip(
-        pasted_instances(predictions, batch["image"].shape[-2:]),
+        without_padding(predictions),
         true_instances(batch),
         strict=True,
     )
@@ -138,7 +143,7 @@ def describe_instances(
 def describe_segmentation(
     predictions: Predictions, batch: Batch, classes: Sequence[str]
 ) -> Iterator[Example]:
-    """Describe ``probabilities`` [B, C, H, W] against ``mask`` [B, H, W].
+    """Describe ``classes`` [B, H, W] against ``mask`` [B, H, W].
 
     Quality: of the pixels that are no background, in truth or prediction, the share whose class
     is right, which is an IoU; without a background, the pixel accuracy. (The mean over the image's
@@ -146,8 +151,7 @@ def describe_segmentation(
     """
     solid = torch.tensor([name != BACKGROUND for name in classes])
     measure = "pixel accuracy" if solid.all() else "IoU"
-    for index, probabilities in enumerate(predictions["probabilities"]):
-        mask, found = batch["mask"][index], probabilities.argmax(dim=0)
+    for mask, found, index in zip(batch["mask"], predictions["classes"], count(), strict=False):
         true, guessed = mask[mask != IGNORE], found[mask != IGNORE]
         counted = solid[true] | solid[guessed]
         right = (true == guessed)[counted]
@@ -160,6 +164,30 @@ def describe_segmentation(
             caption=f"{measure} {quality:.2f}",
             quality=quality,
         )
+
+
+_DESCRIBE: dict[str, Describe] = {
+    "classification": describe_classification,
+    "multilabel": describe_multilabel,
+    "localization": describe_localization,
+    "detection": describe_detection,
+    "instances": describe_instances,
+    "segmentation": describe_segmentation,
+}
+
+
+def describe(
+    task: str, predictions: Predictions, batch: Batch, classes: Sequence[str]
+) -> Iterator[Example]:
+    """Return the examples of a batch.
+
+    Args:
+        task: Name of the task.
+        predictions: As the table of predictions gives them.
+        batch: The batch that they are for.
+        classes: Class names.
+    """
+    return _DESCRIBE[task](predictions, batch, classes)
 
 
 def _objects_example(

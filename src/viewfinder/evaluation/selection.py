@@ -1,66 +1,77 @@
 """Which examples are worth a picture."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from viewfinder.data.loading.dataset import Batch
-from viewfinder.evaluation.describe import Describe
+from viewfinder.evaluation.describe import SHOWN_SCORE, describe
 from viewfinder.evaluation.example import Example
 from viewfinder.evaluation.gallery import draw_gallery
-from viewfinder.tasks import Predictions
+from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.evaluation.predictions.rows import predictions_of
+
+Images = Callable[[Sequence[int]], Batch]
+
+_BOXES = "white, dashed: true box    coloured: prediction with its class and score"
+_OUTLINES = "white, dashed: true object    filled: predicted object"
+_FROM = f", from {100 * SHOWN_SCORE:.0f} %"
 
 
-class Gallery:
-    """Keeps some examples evenly through the split, and the worst ones, and draws them.
+@dataclass(frozen=True)
+class _Style:
+    """How many examples a picture shows, and a line that explains the drawings."""
+
+    count: int
+    key: str
+
+
+_STYLES = {
+    "classification": _Style(16, "true class → predicted class and its probability"),
+    "multilabel": _Style(
+        16, "the classes that are there; where it failed, those that were missed or wrong"
+    ),
+    "localization": _Style(16, _BOXES),
+    "detection": _Style(16, _BOXES + _FROM),
+    "instances": _Style(16, _OUTLINES + _FROM),
+    "segmentation": _Style(8, "image    |    truth    |    prediction"),
+}
+
+
+def draw_galleries(predictions: PredictionsFile, images: Images, plots: Path) -> None:
+    """Draw examples spread evenly through the split, and the worst ones.
 
     Args:
-        describe: Makes examples of a batch.
-        classes: Class names.
-        total: Images in the split.
-        count: Examples a picture.
-        key: A line that explains the drawings.
+        predictions: The predictions for the split.
+        images: Returns the batch of the images of some rows.
+        plots: The folder for ``predictions.png`` and ``worst.png``.
     """
+    classes, style = predictions.info.classes, _STYLES[predictions.info.task]
+    worst = np.argsort(predictions.column("score"), kind="stable")[: style.count].tolist()
+    for name, heading, chosen in (
+        (
+            "predictions.png",
+            "Predictions, chosen evenly through the split",
+            even_positions(len(predictions), style.count),
+        ),
+        ("worst.png", "The worst predictions, worst first", worst),
+    ):
+        examples = examples_of(predictions, images, chosen)
+        draw_gallery(plots / name, examples, classes, heading=heading, key=style.key)
 
-    def __init__(
-        self, describe: Describe, classes: Sequence[str], *, total: int, count: int, key: str = ""
-    ) -> None:
-        self._describe = describe
-        self._classes = classes
-        self._count = count
-        self._key = key
-        self._positions = set(even_positions(total, count))
-        self._seen = 0
-        self._even: list[Example] = []
-        self._worst: list[Example] = []
 
-    def update(self, predictions: Predictions, batch: Batch) -> None:
-        """Take in the predictions for one batch."""
-        batch_examples = list(self._describe(predictions, batch, self._classes))
-        for example in batch_examples:
-            if self._seen in self._positions:
-                self._even.append(_detached(example))
-            self._seen += 1
-        ranked = sorted([*self._worst, *batch_examples], key=lambda example: example.quality)
-        self._worst = [_detached(example) for example in ranked[: self._count]]
-
-    def write(self, plots: Path, tables: Path) -> None:
-        """Write ``predictions.png`` and ``worst.png``."""
-        for name, heading, examples in (
-            ("predictions.png", "Predictions, chosen evenly through the split", self._even),
-            ("worst.png", "The worst predictions, worst first", self._worst),
-        ):
-            draw_gallery(plots / name, examples, self._classes, heading=heading, key=self._key)
+def examples_of(
+    predictions: PredictionsFile, images: Images, indices: Sequence[int]
+) -> list[Example]:
+    """Return the images of some rows with what is true of them and what was predicted."""
+    task, classes = predictions.info.task, predictions.info.classes
+    found = predictions_of(task, predictions.chosen(indices))
+    return list(describe(task, found, images(indices), classes))
 
 
 def even_positions(total: int, count: int) -> list[int]:
     """Return ``count`` (or, if there are fewer, ``total``) positions spread from first to last."""
     positions = np.linspace(0, total - 1, min(count, total)).round().astype(int)
     return [int(position) for position in positions]
-
-
-def _detached(example: Example) -> Example:
-    """Copy the pixels, so that keeping the example does not keep its whole batch."""
-    return example if example.image.base is None else replace(example, image=example.image.copy())

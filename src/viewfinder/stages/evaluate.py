@@ -1,17 +1,21 @@
 """``viewfinder evaluate EXPERIMENT``: the test split's metrics, tables and pictures."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from viewfinder.config import load_composed
+from viewfinder.evaluation.figures import as_values, line
+from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
 if TYPE_CHECKING:
+    from viewfinder.evaluation.predictions.file import PredictionsFile
     from viewfinder.stages.trained import Trained
 
 
 def main(name: str) -> None:
-    """Write ``reports/<name>/``: ``metrics.json``, ``plots/`` and ``tables/``."""
+    """Write ``reports/<name>/``: predictions, ``metrics.json``, ``plots/`` and ``tables/``."""
     from viewfinder import tracking
     from viewfinder.evaluation.report import write_report
     from viewfinder.stages.trained import open_trained
@@ -33,13 +37,47 @@ def main(name: str) -> None:
             model.config.dataset.name, test.path.relative_to(project), test.digest(), "testing"
         )
         reports = project / "reports" / name
-        metrics = write_report(model.task, model.data.test_dataloader(), reports)
+        with new_file(reports / "predictions.parquet") as path:
+            predictions = _predict(model, path)
+            metrics = as_values(write_report(predictions, model.data.test_images, reports))
         _draw_training(model, reports, project)
-        run.log_metrics({f"test/{key}": value for key, value in metrics.items()})
+        run.log_metrics(_flat(metrics))
         run.log_artifacts(reports / "plots", "test/plots")
         run.log_artifacts(reports / "tables", "test/tables")
-    for key, value in metrics.items():
-        print(f"{key:>16}  {value:.4f}")
+        run.log_artifact(reports / "predictions.parquet", "test")
+    for key, figure in metrics.items():
+        print(line(key, figure))
+
+
+def _predict(model: "Trained", path: Path) -> "PredictionsFile":
+    """Write the table of predictions, from which everything else is computed."""
+    from viewfinder.evaluation.predictions.columns import PredictionsInfo
+    from viewfinder.evaluation.predictions.file import PredictionsFile
+    from viewfinder.evaluation.predictions.judging import write_predictions
+
+    task, test = model.task, model.data.splits["test"]
+    thresholds = getattr(task, "thresholds", None)
+    info = PredictionsInfo(
+        task=task.name,
+        classes=task.classes,
+        dataset=model.config.dataset.name,
+        digest=test.digest(),
+        thresholds=None if thresholds is None else thresholds.tolist(),
+    )
+    groups = test.table.column("group").to_pylist()
+    write_predictions(task, model.data.test_dataloader(), path, info, groups)
+    return PredictionsFile(path)
+
+
+def _flat(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Return ``test/accuracy``, ``test/accuracy_low``, ``test/accuracy_high`` and so on."""
+    ends = {"value": "", "low": "_low", "high": "_high"}
+    return {
+        f"test/{name}{ending}": figure[key]
+        for name, figure in metrics.items()
+        for key, ending in ends.items()
+        if figure.get(key) is not None
+    }
 
 
 def _draw_training(model: "Trained", reports: Path, project: Path) -> None:
@@ -47,7 +85,6 @@ def _draw_training(model: "Trained", reports: Path, project: Path) -> None:
     from viewfinder.assembly import build_datamodule
     from viewfinder.evaluation.augmentations import draw_augmentations
     from viewfinder.evaluation.curves import draw_curves, read_history
-    from viewfinder.outputs import new_file
 
     history = read_history(reports / "curves.csv")
     with new_file(reports / "plots" / "curves.png") as path:

@@ -1,10 +1,12 @@
 """``viewfinder results``: the test metrics of all experiments, side by side."""
 
 import json
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from viewfinder.evaluation.figures import line
 from viewfinder.workspace import project_dir
 
 _MOST_METRICS = 4
@@ -17,13 +19,14 @@ def main() -> None:
     if not reports:
         console.print("Nothing was evaluated yet. Run `dvc repro`.")
         return
-    table = Table(title="Test metrics", title_justify="left")
+    table = Table(title="Test metrics, with 95 % intervals", title_justify="left")
     table.add_column("experiment")
     table.add_column("metrics")
     for path in reports:
-        metrics: dict[str, float] = json.loads(path.read_text())
-        shown = list(metrics.items())[:_MOST_METRICS]
-        table.add_row(path.parent.name, "  ".join(f"{name} {value:.4f}" for name, value in shown))
+        metrics: dict[str, dict[str, Any]] = json.loads(path.read_text())
+        headline = {name: figure for name, figure in metrics.items() if "low" in figure} or metrics
+        shown = [line(name, figure) for name, figure in list(headline.items())[:_MOST_METRICS]]
+        table.add_row(path.parent.name, "\n".join(shown))
     console.print(table)
     console.print("Pictures and tables: reports/<experiment>/   ONNX models: exports/<experiment>/")
     console.print("Compare runs: `make ui`, then open http://127.0.0.1:5000")

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
@@ -53,6 +54,7 @@ class VisionTask(pl.LightningModule, ABC):
         epochs: How long optimizer and schedule last; None for the whole training.
         mirrors: Whether predictions are means over an image and its mirror image.
         measured: Names of the buffers that are set from validation data.
+        divisible: Whether raw outputs are tensors with an image a row, and nothing else.
     """
 
     name: ClassVar[str]
@@ -61,6 +63,7 @@ class VisionTask(pl.LightningModule, ABC):
     mode: ClassVar[Literal["min", "max"]] = "max"
     measured: ClassVar[tuple[str, ...]] = ()
     can_mirror: ClassVar[bool] = False
+    divisible: ClassVar[bool] = True
     mean: Tensor
     std: Tensor
 
@@ -133,9 +136,13 @@ class VisionTask(pl.LightningModule, ABC):
 
     def forward(self, images: Tensor) -> Predictions:
         """Predict for uint8 images [B, channels, H, W]."""
-        height, width = images.shape[-2:]
         pixels = self.normalize(images)
-        predictions = self.decode(self.model(pixels), (height, width))
+        return self._predictions(self.model(pixels), pixels)
+
+    def _predictions(self, outputs: Any, pixels: Tensor) -> Predictions:
+        """Decode outputs for normalised images and, if asked to, those for their mirror images."""
+        height, width = pixels.shape[-2:]
+        predictions = self.decode(outputs, (height, width))
         if not self.mirrors:
             return predictions
         mirrored = self.decode(self.model(pixels.flip(-1)), (height, width))
@@ -146,6 +153,34 @@ class VisionTask(pl.LightningModule, ABC):
         """Predict without gradients, wherever the network lies, in evaluation mode."""
         self.eval()
         return self(images.to(self.device))
+
+    @torch.inference_mode()
+    def judge(self, batch: Batch) -> tuple[Predictions, Tensor]:
+        """Predict for a batch, and return the loss of each image beside, float32 [B].
+
+        Losses that draw regions at random draw the same ones every time.
+        """
+        self.eval()
+        count = len(batch["id"])
+        if not self.divisible and count > 1:
+            parts = [self.judge(_image_of(batch, index)) for index in range(count)]
+            predictions = {
+                name: torch.cat([found[name] for found, _ in parts]) for name in parts[0][0]
+            }
+            return predictions, torch.cat([loss for _, loss in parts])
+        pixels = self.normalize(batch["image"].to(self.device))
+        outputs = self.model(pixels)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            losses = [
+                self.losses(
+                    _outputs_of(outputs, index) if self.divisible else outputs,
+                    _image_of(batch, index),
+                )
+                for index in range(count)
+            ]
+        totals = [torch.stack(list(terms.values())).sum() for terms in losses]
+        return self._predictions(outputs, pixels), torch.stack(totals).float().cpu()
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all layers but the frozen ones."""
@@ -209,3 +244,13 @@ class VisionTask(pl.LightningModule, ABC):
             sync_dist=self.trainer.world_size > 1,
         )
         return total
+
+
+def _outputs_of(outputs: Any, index: int) -> Any:
+    """Return the raw outputs for one image of a batch, as a batch of one."""
+    return tree_map(lambda tensor: tensor[index : index + 1], outputs)
+
+
+def _image_of(batch: Batch, index: int) -> Batch:
+    """Return one image of a batch, as a batch of one."""
+    return {name: values[index : index + 1] for name, values in batch.items()}

@@ -49,6 +49,7 @@ class Detection(VisionTask):
     name: ClassVar[str] = "detection"
     view: ClassVar[type[View]] = Boxes
     monitor: ClassVar[str] = "val/map"
+    divisible: ClassVar[bool] = False
 
     @property
     def _detector(self) -> Detector:

@@ -63,6 +63,7 @@ class InstanceSegmentation(VisionTask):
     name: ClassVar[str] = "instances"
     view: ClassVar[type[View]] = Instances
     monitor: ClassVar[str] = "val/mask_map"
+    divisible: ClassVar[bool] = False
 
     @property
     def _segmenter(self) -> InstanceSegmenter:

@@ -139,6 +139,10 @@ class VisionDataModule(pl.LightningDataModule):
         """Return the test batches."""
         return self._loader("test")
 
+    def test_images(self, indices: Sequence[int]) -> Batch:
+        """Return some test images, by row, as one batch."""
+        return self._dataset("test", training=False).__getitems__([(0, row) for row in indices])
+
     def _loader(self, split: Split, *, training: bool = False) -> DataLoader[Batch]:
         dataset = self._dataset(split, training=training)
         accelerated = self._accelerated()

@@ -46,6 +46,11 @@ def iou_column(matrix: NDArray[np.int64]) -> list[float | str]:
     return ["" if none else iou for none, iou in zip(_absent(matrix), figures, strict=True)]
 
 
+def rounded_or_blank(figures: NDArray[np.float64]) -> list[float | str]:
+    """Round figures for a table; those that are not defined stay blank."""
+    return ["" if np.isnan(figure) else figure for figure in rounded(figures)]
+
+
 def rounded(figures: Sequence[float] | NDArray[np.float64]) -> list[float]:
     """Round figures for a table."""
     return [round(float(figure), _DECIMALS) for figure in figures]

@@ -1,0 +1,80 @@
+"""How sure a metric is: bootstrap intervals over images.
+
+The percentile bootstrap of B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of
+Statistics 1979. Images that belong together (one patient, one film, near duplicates) are drawn
+together, since they are no independent evidence.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.evaluation.figures import Figure
+from viewfinder.evaluation.measures.measure import Measure, Weights
+from viewfinder.progress import progress
+
+RESAMPLES = 1000
+_TAILS = (2.5, 97.5)  # percent
+_SEED = 0
+_LEAST_GROUPS = 2
+
+
+def resampled_weights(groups: NDArray[np.int64], generator: np.random.Generator) -> Weights:
+    """Draw as many groups as there are, with replacement; return how often each image is drawn.
+
+    Args:
+        groups: Number of the group of each image, from 0, int64 [N].
+        generator: Where the draws come from.
+    """
+    count = int(groups.max()) + 1
+    drawn = np.bincount(generator.integers(0, count, count), minlength=count)
+    return drawn[groups].astype(np.float64)
+
+
+def figures(
+    measure: Measure, groups: NDArray[np.int64], resamples: int = RESAMPLES
+) -> dict[str, Figure]:
+    """Return every metric of a measure, the headline ones with their intervals, sorted by name.
+
+    Args:
+        measure: What computes the metrics.
+        groups: Number of the group of each image, from 0, int64 [N].
+        resamples: How many draws the intervals come from.
+    """
+    values = measure.headline(np.ones(measure.images))
+    ends = _intervals(measure, groups, resamples)
+    found = {name: _figure(measure, name, value, ends.get(name)) for name, value in values.items()}
+    found |= {name: _figure(measure, name, value) for name, value in measure.others().items()}
+    return dict(sorted(found.items()))
+
+
+def _intervals(
+    measure: Measure, groups: NDArray[np.int64], resamples: int
+) -> dict[str, tuple[float, float]]:
+    if len(np.unique(groups)) < _LEAST_GROUPS:
+        return {}
+    generator = np.random.default_rng(_SEED)
+    draws: dict[str, list[float]] = {}
+    with progress(range(resamples), "intervals", resamples) as numbers:
+        for _ in numbers:
+            for name, value in measure.headline(resampled_weights(groups, generator)).items():
+                draws.setdefault(name, []).append(value)
+    return {name: _ends(np.array(values)) for name, values in draws.items()}
+
+
+def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.percentile(defined, _TAILS)
+    return float(low), float(high)
+
+
+def _figure(
+    measure: Measure, name: str, value: float, ends: tuple[float, float] | None = None
+) -> Figure:
+    if np.isnan(value):
+        reason = measure.reasons.get(name, "not defined on these images")
+        return Figure(None, reason=reason)
+    if ends is None or np.isnan(ends[0]):
+        return Figure(value)
+    return Figure(value, *ends)

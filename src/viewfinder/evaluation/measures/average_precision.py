@@ -1,0 +1,95 @@
+"""Precision and recall of detections over all images, as COCO sums them up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.evaluation.measures.matching import THRESHOLDS, Bools, Floats, ImageMatches
+from viewfinder.evaluation.measures.measure import Weights
+
+RECALLS = np.linspace(0, 1, 101)
+_TINY = np.spacing(1)
+
+
+@dataclass(frozen=True)
+class ClassMatches:
+    """What became of all detections of one class, best score first.
+
+    Attributes:
+        images: Number of the image of each detection, int64 [D].
+        ranks: Its place among the image's detections of this class, int64 [D].
+        scores: [D].
+        hits: Whether it found an object, at each threshold of the overlap, bool [T, D].
+        ignored: Whether it does not count, bool [T, D].
+        objects: Number of objects that count in each image, int64 [N].
+    """
+
+    images: NDArray[np.int64]
+    ranks: NDArray[np.int64]
+    scores: Floats
+    hits: Bools
+    ignored: Bools
+    objects: NDArray[np.int64]
+
+    @classmethod
+    def join(cls, matches: Sequence[ImageMatches]) -> "ClassMatches":
+        """Join the matches of all images."""
+        counts = [len(found.scores) for found in matches]
+        scores = np.concatenate([found.scores for found in matches])
+        order = np.argsort(-scores, kind="stable")
+        ranks = np.concatenate([np.arange(count) for count in counts])
+        return cls(
+            images=np.repeat(np.arange(len(matches)), counts)[order],
+            ranks=ranks[order],
+            scores=scores[order],
+            hits=np.concatenate([found.hits for found in matches], axis=1)[:, order],
+            ignored=np.concatenate([found.ignored for found in matches], axis=1)[:, order],
+            objects=np.array([found.objects for found in matches], np.int64),
+        )
+
+    def curves(self, weights: Weights) -> tuple[Floats, Floats] | None:
+        """Return precision at each of 101 recalls, [T, 101], and the recall reached, [T].
+
+        Args:
+            weights: How often each image counts, float64 [N].
+
+        Returns:
+            None if no object counts.
+        """
+        objects = float(weights @ self.objects)
+        if not objects:
+            return None
+        own = weights[self.images]
+        every = np.cumsum(own)
+        precision = np.zeros((len(THRESHOLDS), len(RECALLS)))
+        reached = np.zeros(len(THRESHOLDS))
+        for level, (right, ignored) in enumerate(zip(self._right, self._ignored, strict=True)):
+            if not len(right):
+                continue
+            told = every if ignored is None else np.cumsum(own * ~ignored)
+            hits = np.cumsum(own[right])
+            envelope = np.maximum.accumulate((hits / (told[right] + _TINY))[::-1])[::-1]
+            recall = hits / objects
+            # Precision falls and recall stays from one hit to the next: hits alone decide.
+            precision[level] = np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)]
+            reached[level] = recall[-1]
+        return precision, reached
+
+    def recall(self, most: int) -> Floats | None:
+        """Return the recall of the best ``most`` detections an image, [T]; None without objects."""
+        objects = self.objects.sum()
+        right = self.hits & ~self.ignored & (self.ranks < most)
+        return right.sum(axis=1) / objects if objects else None
+
+    @cached_property
+    def _right(self) -> list[NDArray[np.int64]]:
+        """The detections that found an object that counts, at each threshold."""
+        return [np.flatnonzero(row) for row in self.hits & ~self.ignored]
+
+    @cached_property
+    def _ignored(self) -> list[Bools | None]:
+        """The detections that do not count, at each threshold; None where all of them count."""
+        return [row if row.any() else None for row in self.ignored]

@@ -1,0 +1,154 @@
+"""One class an image."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss, top_k_accuracy_score
+
+from viewfinder.evaluation.confusion import draw_confusion
+from viewfinder.evaluation.measures.measure import Weights, ratio
+from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, precision_recall_rows
+from viewfinder.evaluation.measures.ranking import Ranking
+from viewfinder.evaluation.tables import write_table
+
+_TOP = 5
+_ONE_CLASS = "the images show one class only"
+_NO_SECOND = "no image shows the second class"
+
+
+class ImageClasses:
+    """Accuracy, F1 and what else there is to say of probabilities against one class an image.
+
+    Args:
+        labels: The true class of each image, int64 [N].
+        probabilities: float32 [N, C].
+        classes: Class names.
+    """
+
+    reasons: Mapping[str, str] = {
+        "f1": "no image shows the second class, nor is it predicted",
+        "roc_auc": _ONE_CLASS,
+        "average_precision": _NO_SECOND,
+    }
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        probabilities: NDArray[np.float32],
+        classes: Sequence[str],
+    ) -> None:
+        self.images = len(labels)
+        self.labels = labels
+        self.predicted = probabilities.argmax(axis=1)
+        exact = probabilities.astype(np.float64)
+        self._probabilities = exact / exact.sum(axis=1, keepdims=True)
+        self._classes = classes
+        self._pairs = labels * len(classes) + self.predicted
+        self._second = Ranking(labels == 1, exact[:, 1]) if len(classes) == 2 else None
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return ``accuracy`` and ``macro_f1``; of two classes, how well the second is found."""
+        matrix = self._confusion(weights)
+        figures = {
+            "accuracy": ratio(float(np.trace(matrix)), float(matrix.sum())),
+            "macro_f1": self._macro(matrix)[2],
+        }
+        if self._second is None:
+            return figures
+        return figures | {
+            "f1": ratio(2 * float(matrix[1, 1]), float(matrix[1].sum() + matrix[:, 1].sum())),
+            "average_precision": self._second.average_precision(weights),
+            "roc_auc": self._second.roc_auc(weights),
+        }
+
+    def others(self) -> dict[str, float]:
+        """Return ``macro_precision``, ``macro_recall``, ``log_loss`` and ``top_5_accuracy``."""
+        every = range(len(self._classes))
+        precision, recall, _ = self._macro(self._confusion(np.ones(self.images)))
+        figures = {
+            "macro_precision": precision,
+            "macro_recall": recall,
+            "log_loss": float(log_loss(self.labels, self._probabilities, labels=every)),
+        }
+        if len(self._classes) > _TOP:
+            figures[f"top_{_TOP}_accuracy"] = float(
+                top_k_accuracy_score(self.labels, self._probabilities, k=_TOP, labels=every)
+            )
+        return figures
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write the confusion, one row an image, its heat map, and the figures by class."""
+        names = self._classes
+        pairs = zip(self.labels, self.predicted, strict=True)
+        write_table(
+            tables / "confusion.csv",
+            ["actual", "predicted"],
+            ([names[actual], names[predicted]] for actual, predicted in pairs),
+        )
+        matrix = self._confusion(np.ones(self.images)).astype(np.int64)
+        draw_confusion(plots / "confusion.png", matrix, names, unit="images")
+        columns, rows = self.by_class(matrix)
+        write_table(tables / "per_class.csv", ["class", "count", *columns], rows)
+
+    def by_class(self, matrix: NDArray[np.int64]) -> tuple[list[str], list[Row]]:
+        """Return the names of the figures, and name, count and figures of each class."""
+        return list(PRECISION_RECALL), precision_recall_rows(matrix, self._classes)
+
+    def _confusion(self, weights: Weights) -> NDArray[np.float64]:
+        count = len(self._classes)
+        counts = np.bincount(self._pairs, weights, count**2)
+        return counts.astype(np.float64).reshape(count, count)
+
+    def _macro(self, matrix: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Return mean precision, recall and F1 over the classes that truth or prediction shows.
+
+        A class that is never predicted has precision 0, one that never occurs recall 0.
+        """
+        hits, actual, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+        shown = actual + predicted > 0
+        sizes = (predicted, actual, (actual + predicted) / 2)
+        precision, recall, f1 = (
+            float(np.mean(hits[shown] / np.where(size > 0, size, 1)[shown])) for size in sizes
+        )
+        return precision, recall, f1
+
+
+class LocatedClasses(ImageClasses):
+    """One class and one box an image.
+
+    Args:
+        arguments: As for ``ImageClasses``.
+        overlaps: IoU of the true and the predicted box of each image, [N].
+    """
+
+    def __init__(
+        self,
+        labels: NDArray[np.int64],
+        probabilities: NDArray[np.float32],
+        classes: Sequence[str],
+        overlaps: NDArray[np.float64],
+    ) -> None:
+        super().__init__(labels, probabilities, classes)
+        self._overlaps = overlaps
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return also ``mean_iou``, ``iou_50`` and ``joint_accuracy``: class and box are right."""
+        good = self._overlaps >= 0.5
+        right = good & (self.labels == self.predicted)
+        mean = partial(np.average, weights=weights)
+        return super().headline(weights) | {
+            "mean_iou": float(mean(self._overlaps)),
+            "iou_50": float(mean(good)),
+            "joint_accuracy": float(mean(right)),
+        }
+
+    def by_class(self, matrix: NDArray[np.int64]) -> tuple[list[str], list[Row]]:
+        """Return also the mean IoU of each class; a class without images has none."""
+        columns, rows = super().by_class(matrix)
+        for label, row in enumerate(rows):
+            overlaps = self._overlaps[self.labels == label]
+            row.append(round(float(overlaps.mean()), 5) if len(overlaps) else "")
+        return [*columns, "mean_iou"], rows

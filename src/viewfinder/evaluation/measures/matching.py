@@ -1,0 +1,116 @@
+"""Which detections find an object, as COCO decides it.
+
+The rules are those of ``COCOeval.evaluateImg`` (T.-Y. Lin et al., "Microsoft COCO: Common Objects
+in Context", ECCV 2014, https://github.com/cocodataset/cocoapi): detections choose in the order of
+their scores; each takes the object of its class with the largest overlap that is left; objects that
+do not count, crowds among them, are taken only where no other fits, and then the detection does not
+count either.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+_MOST = 100
+_NOTHING = -1.0
+_ALMOST_ONE = 1 - 1e-10
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ImageObjects:
+    """The objects and detections of one image.
+
+    Attributes:
+        labels: Class of each object, int64 [G].
+        crowd: Whether it is a crowd, bool [G].
+        areas: Its area in square pixels, [G].
+        found_labels: Class of each detection, int64 [D].
+        scores: Its score, [D].
+        found_areas: Its area in square pixels, [D].
+        overlaps: IoU of each detection with each object, or the share of the detection that lies
+            in a crowd, [D, G].
+    """
+
+    labels: NDArray[np.int64]
+    crowd: Bools
+    areas: Floats
+    found_labels: NDArray[np.int64]
+    scores: Floats
+    found_areas: Floats
+    overlaps: Floats
+
+
+@dataclass(frozen=True)
+class ImageMatches:
+    """What became of one image's detections of one class.
+
+    Attributes:
+        scores: Of each detection, best first, [D].
+        hits: Whether it found an object, at each threshold of the overlap, bool [T, D].
+        ignored: Whether it does not count, bool [T, D].
+        objects: Number of objects that count.
+    """
+
+    scores: Floats
+    hits: Bools
+    ignored: Bools
+    objects: int
+
+
+def match(image: ImageObjects, label: int, areas: tuple[float, float]) -> ImageMatches:
+    """Match an image's detections of one class to its objects.
+
+    Args:
+        image: The objects and detections.
+        label: The class.
+        areas: The least and the largest area of the objects that count, square pixels.
+    """
+    objects, found = (
+        np.flatnonzero(labels == label) for labels in (image.labels, image.found_labels)
+    )
+    outside = image.crowd | (image.areas < areas[0]) | (image.areas > areas[1])
+    objects = objects[np.argsort(outside[objects], kind="stable")]
+    found = found[np.argsort(-image.scores[found], kind="stable")][:_MOST]
+    counted = int((~outside[objects]).sum())
+    hits, ignored = _choose(
+        image.overlaps[np.ix_(found, objects)], image.crowd[objects], counted=counted
+    )
+    own = image.found_areas[found]
+    ignored |= ~hits & ((own < areas[0]) | (own > areas[1]))
+    return ImageMatches(image.scores[found], hits, ignored, counted)
+
+
+def _choose(overlaps: Floats, crowd: Bools, *, counted: int) -> tuple[Bools, Bools]:
+    """Let each detection choose an object, the first ``counted`` of which count.
+
+    Returns:
+        Whether each detection found an object, and whether that object does not count, [T, D].
+    """
+    least = np.minimum(THRESHOLDS, _ALMOST_ONE)[:, None]
+    shape = (len(THRESHOLDS), len(overlaps))
+    hits, ignored = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    free = np.ones((len(THRESHOLDS), overlaps.shape[1]), np.bool_)
+    for number in np.flatnonzero((overlaps >= THRESHOLDS[0]).any(axis=1)):
+        fitting = np.where(free & (overlaps[number] >= least), overlaps[number], _NOTHING)
+        first, first_value = _last_best(fitting[:, :counted])
+        other, other_value = _last_best(fitting[:, counted:])
+        counts = first_value >= 0
+        hits[:, number] = counts | (other_value >= 0)
+        ignored[:, number] = ~counts & hits[:, number]
+        taken = np.where(counts, first, counted + other)
+        levels = np.flatnonzero(hits[:, number])
+        free[levels, taken[levels]] = crowd[taken[levels]]
+    return hits, ignored
+
+
+def _last_best(values: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Return the place and value of each row's largest value, the last of equal ones."""
+    if not values.shape[1]:
+        return np.zeros(len(values), np.int64), np.full(len(values), _NOTHING)
+    places = values.shape[1] - 1 - values[:, ::-1].argmax(axis=1)
+    return places, values[np.arange(len(values)), places]

@@ -1,0 +1,42 @@
+"""What a measure is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Weights = NDArray[np.float64]
+
+
+class Measure(Protocol):
+    """The metrics of one table of predictions.
+
+    Attributes:
+        images: Number of images.
+    """
+
+    images: int
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why a metric may not be defined, by name."""
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return the metrics that a model is judged by; not a number where one is not defined.
+
+        Args:
+            weights: How often each image counts, float64 [N].
+        """
+
+    def others(self) -> dict[str, float]:
+        """Return further metrics, in the same way, with every image counting once."""
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write pictures to one folder and tables to another."""
+
+
+def ratio(part: float, whole: float) -> float:
+    """Return a share; of nothing it is not a number."""
+    return float(part / whole) if whole else float("nan")

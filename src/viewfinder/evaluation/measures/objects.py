@@ -1,0 +1,144 @@
+"""Any number of objects an image, by their boxes or by their masks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from viewfinder.evaluation.measures.average_precision import ClassMatches
+from viewfinder.evaluation.measures.matching import Floats, ImageObjects, match
+from viewfinder.evaluation.measures.measure import Weights
+from viewfinder.evaluation.measures.per_class import Row, rounded_or_blank
+from viewfinder.evaluation.tables import write_table
+
+_ALL = (0.0, 1e10)
+_SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+_MOST = (1, 10, 100)
+_IOU_50, _IOU_75 = 0, 5
+_COLUMNS = ("ap", "ap_50", "recall")
+
+
+class Objects:
+    """COCO's average precision and recall.
+
+    Args:
+        images: The objects and detections of each image.
+        classes: Class names.
+        prefix: What the names of the metrics begin with.
+    """
+
+    def __init__(
+        self, images: Iterable[ImageObjects], classes: Sequence[str], prefix: str = ""
+    ) -> None:
+        kept = list(images)
+        labels = range(len(classes))
+        self.images = len(kept)
+        self._classes = classes
+        self._prefix = prefix
+        self._all = [_matches(kept, label, _ALL) for label in labels]
+        self._sized = {
+            size: [_matches(kept, label, areas) for label in labels]
+            for size, areas in _SIZES.items()
+        }
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why a metric may not be defined, by name."""
+        sized = {
+            f"{self._prefix}{kind}_{size}": f"no {size} object in any image"
+            for size in _SIZES
+            for kind in ("map", "mar")
+        }
+        whole = ("map", "map_50", "map_75", *(f"mar_{most}" for most in _MOST))
+        return sized | {f"{self._prefix}{name}": "no object in any image" for name in whole}
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return ``map``, over IoU 0.5 to 0.95, ``map_50`` and ``map_75``."""
+        precision = _precision(self._all, weights)
+        return {
+            f"{self._prefix}map": _mean(precision),
+            f"{self._prefix}map_50": _mean(precision[:, _IOU_50]),
+            f"{self._prefix}map_75": _mean(precision[:, _IOU_75]),
+        }
+
+    def others(self) -> dict[str, float]:
+        """Return average precision by size of the objects, and recall."""
+        every = np.ones(self.images)
+        figures = {f"mar_{most}": _mean_recall(self._all, most) for most in _MOST}
+        for size, matches in self._sized.items():
+            figures[f"map_{size}"] = _mean(_precision(matches, every))
+            figures[f"mar_{size}"] = _mean_recall(matches, _MOST[-1])
+        return {f"{self._prefix}{name}": value for name, value in figures.items()}
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
+        columns, rows = self.by_class()
+        write_table(tables / "per_class.csv", ["class", "count", *columns], rows)
+
+    def by_class(self) -> tuple[list[str], list[Row]]:
+        """Return the names of the figures, and name, count and figures of each class."""
+        rows: list[Row] = []
+        for name, matches in zip(self._classes, self._all, strict=True):
+            curves = matches.curves(np.ones(self.images))
+            figures = [np.nan] * len(_COLUMNS)
+            if curves is not None:
+                precision, recall = curves
+                figures = [precision.mean(), precision[_IOU_50].mean(), recall.mean()]
+            rows.append([name, int(matches.objects.sum()), *rounded_or_blank(np.array(figures))])
+        return [f"{self._prefix}{column}" for column in _COLUMNS], rows
+
+
+class Instances:
+    """As ``Objects``, by masks and by boxes.
+
+    Args:
+        masks: The measure of the masks.
+        boxes: The measure of the boxes.
+    """
+
+    def __init__(self, masks: Objects, boxes: Objects) -> None:
+        self.images = masks.images
+        self._kinds = (masks, boxes)
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Why a metric may not be defined, by name."""
+        masks, boxes = self._kinds
+        return {**masks.reasons, **boxes.reasons}
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return COCO's figures over all sizes, by masks and by boxes."""
+        masks, boxes = self._kinds
+        return masks.headline(weights) | boxes.headline(weights)
+
+    def others(self) -> dict[str, float]:
+        """Return COCO's further figures, by masks and by boxes."""
+        masks, boxes = self._kinds
+        return masks.others() | boxes.others()
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write the figures of each class, by masks and by boxes."""
+        (columns, rows), (more, other_rows) = (kind.by_class() for kind in self._kinds)
+        joined = [[*row, *other[2:]] for row, other in zip(rows, other_rows, strict=True)]
+        write_table(tables / "per_class.csv", ["class", "count", *columns, *more], joined)
+
+
+def _matches(
+    images: Sequence[ImageObjects], label: int, areas: tuple[float, float]
+) -> ClassMatches:
+    return ClassMatches.join([match(image, label, areas) for image in images])
+
+
+def _precision(matches: Iterable[ClassMatches], weights: Weights) -> Floats:
+    """Return the average precision of each class that has objects, at each IoU, [K, T]."""
+    curves = [of_class.curves(weights) for of_class in matches]
+    return np.array([found[0].mean(axis=1) for found in curves if found]).reshape(-1, 10)
+
+
+def _mean_recall(matches: Iterable[ClassMatches], most: int) -> float:
+    recalls = [of_class.recall(most) for of_class in matches]
+    return _mean(np.array([recall for recall in recalls if recall is not None]))
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if values.size else float("nan")

@@ -1,0 +1,131 @@
+"""The measure that fits a table of predictions."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from faster_coco_eval.core import mask as coco_mask
+from torchvision.ops import box_iou
+
+from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
+from viewfinder.evaluation.measures.matching import Floats, ImageObjects
+from viewfinder.evaluation.measures.measure import Measure
+from viewfinder.evaluation.measures.objects import Instances, Objects
+from viewfinder.evaluation.measures.pixel_classes import PixelClasses
+from viewfinder.evaluation.measures.present_classes import PresentClasses
+from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.evaluation.predictions.rows import decode_map
+
+Row = Mapping[str, Any]
+
+
+def open_measure(predictions: PredictionsFile) -> Measure:
+    """Return the measure of a table of predictions."""
+    return _MEASURES[predictions.info.task](predictions)
+
+
+def _image_classes(file: PredictionsFile) -> Measure:
+    return ImageClasses(file.column("label"), file.column("probabilities"), file.info.classes)
+
+
+def _present_classes(file: PredictionsFile) -> Measure:
+    return PresentClasses(
+        file.column("labels"),
+        file.column("probabilities"),
+        file.column("present"),
+        file.info.classes,
+        file.info.thresholds or [],
+    )
+
+
+def _located_classes(file: PredictionsFile) -> Measure:
+    boxes, found = (torch.from_numpy(file.column(name).copy()) for name in ("box", "predicted_box"))
+    overlaps = [
+        float(box_iou(box[None], other[None])) for box, other in zip(boxes, found, strict=True)
+    ]
+    return LocatedClasses(
+        file.column("label"),
+        file.column("probabilities"),
+        file.info.classes,
+        np.array(overlaps, np.float64),
+    )
+
+
+def _pixel_classes(file: PredictionsFile) -> Measure:
+    maps = ((decode_map(row["mask"]), decode_map(row["predicted_mask"])) for row in file.rows())
+    return PixelClasses(maps, file.info.classes)
+
+
+def _objects(file: PredictionsFile) -> Measure:
+    return Objects((_by_boxes(row) for row in file.rows()), file.info.classes)
+
+
+def _instances(file: PredictionsFile) -> Measure:
+    masks = Objects(_rows_by_masks(file), file.info.classes, "mask_")
+    return Instances(
+        masks, Objects((_by_boxes(row) for row in file.rows()), file.info.classes, "box_")
+    )
+
+
+def _rows_by_masks(file: PredictionsFile) -> Iterator[ImageObjects]:
+    for row in file.rows():
+        yield _by_masks(row)
+
+
+def _by_boxes(row: Row) -> ImageObjects:
+    boxes, found = _corner_and_size(row["boxes"]), _corner_and_size(row["predicted_boxes"])
+    areas = boxes[:, 2] * boxes[:, 3]
+    if "masks" in row:
+        areas = _mask_areas(row, "masks")
+    return _image_objects(row, boxes, found, areas, found[:, 2] * found[:, 3])
+
+
+def _by_masks(row: Row) -> ImageObjects:
+    true, found = (_runs(row, name) for name in ("masks", "predicted_masks"))
+    return _image_objects(
+        row, true, found, _mask_areas(row, "masks"), _mask_areas(row, "predicted_masks")
+    )
+
+
+def _image_objects(
+    row: Row, true: Any, found: Any, areas: Floats, found_areas: Floats
+) -> ImageObjects:
+    crowd = np.array(row["crowd"], np.bool_)
+    overlaps = np.zeros((len(found), len(true)))
+    if overlaps.size:
+        overlaps = np.asarray(coco_mask.iou(found, true, crowd.astype(np.uint8)))
+    return ImageObjects(
+        labels=np.array(row["labels"], np.int64),
+        crowd=crowd,
+        areas=areas,
+        found_labels=np.array(row["predicted_labels"], np.int64),
+        scores=np.array(row["predicted_scores"], np.float64),
+        found_areas=found_areas,
+        overlaps=overlaps,
+    )
+
+
+def _corner_and_size(boxes: list[list[float]]) -> Floats:
+    """Turn corners, [N, 4], to left, top, width and height."""
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+
+
+def _runs(row: Row, name: str) -> list[dict[str, Any]]:
+    return [{"size": [row["height"], row["width"]], "counts": run} for run in row[name]]
+
+
+def _mask_areas(row: Row, name: str) -> Floats:
+    runs = _runs(row, name)
+    return np.asarray(coco_mask.area(runs), np.float64) if runs else np.zeros(0)
+
+
+_MEASURES: dict[str, Callable[[PredictionsFile], Measure]] = {
+    "classification": _image_classes,
+    "multilabel": _present_classes,
+    "localization": _located_classes,
+    "detection": _objects,
+    "instances": _instances,
+    "segmentation": _pixel_classes,
+}

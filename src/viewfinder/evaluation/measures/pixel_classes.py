@@ -1,0 +1,95 @@
+"""One class a pixel."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.data.schema import IGNORE
+from viewfinder.evaluation.confusion import draw_confusion
+from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
+from viewfinder.evaluation.measures.measure import Weights, ratio
+from viewfinder.evaluation.measures.per_class import (
+    PRECISION_RECALL,
+    iou_column,
+    precision_recall_rows,
+    rounded_or_blank,
+)
+from viewfinder.evaluation.tables import write_table
+
+Map = NDArray[np.uint8]
+
+
+class PixelClasses:
+    """Intersection over union, Dice and how well outlines are met, of each class over all pixels.
+
+    Args:
+        maps: True and predicted class of each pixel, uint8 [H, W], of each image; true pixels of
+            255 do not count.
+        classes: Class names.
+    """
+
+    reasons: Mapping[str, str] = {
+        "pixel_accuracy": "no pixel has a known class",
+        "mean_boundary_f1": "no class has an outline",
+    }
+
+    def __init__(self, maps: Iterable[tuple[Map, Map]], classes: Sequence[str]) -> None:
+        self._classes = classes
+        confusions, outlines = [], []
+        for true, found in maps:
+            confusions.append(_confusion(true, found, len(classes)))
+            outlines.append(boundary_counts(true, found, len(classes)))
+        self.images = len(confusions)
+        self._confusions = np.stack(confusions).astype(np.float64)
+        self._outlines = np.stack(outlines).astype(np.float64)
+        self._solid = np.array([name != BACKGROUND for name in classes])
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return means over the classes without background, and ``pixel_accuracy``.
+
+        A class that neither truth nor prediction shows is left out of the means. Where that leaves
+        none, nothing was missed and nothing invented: the mean IoU and Dice are 1.
+        """
+        matrix = np.tensordot(weights, self._confusions, axes=1)
+        hits, sizes = matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1)
+        shown = self._solid & (sizes > 0)
+        hits, sizes = hits[shown], sizes[shown]
+        outlines = boundary_f1(np.tensordot(weights, self._outlines, axes=1)[self._solid])
+        known = outlines[~np.isnan(outlines)]
+        return {
+            "mean_iou": float(np.mean(hits / (sizes - hits))) if len(hits) else 1.0,
+            "mean_dice": float(np.mean(2 * hits / sizes)) if len(hits) else 1.0,
+            "mean_boundary_f1": float(known.mean()) if len(known) else float("nan"),
+            "pixel_accuracy": ratio(float(np.trace(matrix)), float(matrix.sum())),
+        }
+
+    def others(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write the heat map of the confusion, and the figures by class."""
+        matrix = self._confusions.sum(axis=0).astype(np.int64)
+        draw_confusion(plots / "confusion.png", matrix, self._classes, unit="pixels")
+        outlines = boundary_f1(self._outlines.sum(axis=0))
+        columns = zip(
+            precision_recall_rows(matrix, self._classes),
+            iou_column(matrix),
+            rounded_or_blank(outlines),
+            strict=True,
+        )
+        write_table(
+            tables / "per_class.csv",
+            ["class", "count", *PRECISION_RECALL, "iou", "boundary_f1"],
+            ([*row, iou, outline] for row, iou, outline in columns),
+        )
+
+
+def _confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:
+    """Return how many pixels of a class (row) were taken for a class (column), int64 [C, C]."""
+    known = true != IGNORE
+    pairs = true[known].astype(np.int64) * count + found[known]
+    return np.bincount(pairs, minlength=count**2).reshape(count, count)

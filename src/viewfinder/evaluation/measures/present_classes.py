@@ -1,0 +1,92 @@
+"""Any number of classes an image."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
+
+from viewfinder.evaluation.measures.measure import Weights, ratio
+from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, rounded_or_blank
+from viewfinder.evaluation.measures.ranking import Ranking
+from viewfinder.evaluation.tables import write_table
+
+
+class PresentClasses:
+    """How well the classes present are ranked, and told by their thresholds.
+
+    Args:
+        labels: Which classes are present, bool [N, C].
+        probabilities: float32 [N, C].
+        told: Which classes count as present, bool [N, C].
+        classes: Class names.
+        thresholds: Probability from which each class counts as present.
+    """
+
+    reasons: Mapping[str, str] = {
+        "macro_average_precision": "no class is present in any image",
+        "macro_f1": "no class is present or told",
+        "micro_f1": "no class is present or told",
+    }
+
+    def __init__(
+        self,
+        labels: NDArray[np.bool_],
+        probabilities: NDArray[np.float32],
+        told: NDArray[np.bool_],
+        classes: Sequence[str],
+        thresholds: Sequence[float],
+    ) -> None:
+        self.images = len(labels)
+        self._labels = labels
+        self._rankings = [
+            Ranking(present, scores)
+            for present, scores in zip(labels.T, probabilities.T, strict=True)
+        ]
+        self._told = told
+        self._classes = classes
+        self._thresholds = thresholds
+
+    def headline(self, weights: Weights) -> dict[str, float]:
+        """Return ``macro_average_precision``, ``macro_f1`` and ``micro_f1``.
+
+        Means are over the classes that occur: present, or (for F1) told.
+        """
+        areas = self._average_precisions(weights)
+        hits = weights @ (self._labels & self._told)
+        sizes = weights @ self._labels + weights @ self._told
+        shown = sizes > 0
+        return {
+            "macro_average_precision": _mean(areas[~np.isnan(areas)]),
+            "macro_f1": _mean(2 * hits[shown] / sizes[shown]),
+            "micro_f1": ratio(float(2 * hits.sum()), float(sizes.sum())),
+        }
+
+    def others(self) -> dict[str, float]:
+        """Return ``exact_match``: the share of images with every class told right."""
+        return {"exact_match": float((self._labels == self._told).all(axis=1).mean())}
+
+    def write(self, plots: Path, tables: Path) -> None:
+        """Write average precision, and precision, recall and F1 at its threshold, of each class."""
+        figures = precision_recall_fscore_support(
+            self._labels, self._told, average=None, zero_division=0
+        )
+        areas = rounded_or_blank(self._average_precisions(np.ones(self.images)))
+        precision, recall, f1, counts = figures
+        rows: list[Row] = [
+            [name, int(count), area, *rounded_or_blank(np.array(rest))]
+            for name, count, area, *rest in zip(
+                self._classes, counts, areas, self._thresholds, precision, recall, f1, strict=True
+            )
+        ]
+        header = ["class", "count", "average_precision", "threshold", *PRECISION_RECALL]
+        write_table(tables / "per_class.csv", header, rows)
+
+    def _average_precisions(self, weights: Weights) -> NDArray[np.float64]:
+        """Return the average precision of each class [C]; not a number where it does not occur."""
+        return np.array([ranking.average_precision(weights) for ranking in self._rankings])
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")

@@ -1,0 +1,88 @@
+"""What ``predictions.parquet`` holds: a row an image, its truth and what was predicted."""
+
+import json
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+
+_METADATA_KEY = b"viewfinder"
+VERSION = 1
+
+_SHARES = pa.list_(pa.float32())
+_BOX = pa.list_(pa.float32(), 4)
+_CLASSES = pa.list_(pa.int64())
+_OBJECTS = {
+    "boxes": pa.list_(_BOX),
+    "labels": _CLASSES,
+    "crowd": pa.list_(pa.bool_()),
+    "predicted_boxes": pa.list_(_BOX),
+    "predicted_labels": _CLASSES,
+    "predicted_scores": _SHARES,
+}
+_EVERY_TASK = {
+    "id": pa.string(),
+    "group": pa.string(),
+    "height": pa.int32(),  # of the model's input, which all boxes and masks lie in, pixels
+    "width": pa.int32(),
+    "loss": pa.float32(),
+    "score": pa.float32(),  # orders images from the worst prediction (smallest) to the best
+}
+# Masks of objects are COCO's run lengths, those of whole images PNG.
+_BY_TASK: dict[str, dict[str, pa.DataType]] = {
+    "classification": {"label": pa.int64(), "probabilities": _SHARES},
+    "multilabel": {
+        "labels": pa.list_(pa.bool_()),
+        "probabilities": _SHARES,
+        "present": pa.list_(pa.bool_()),
+    },
+    "localization": {
+        "label": pa.int64(),
+        "box": _BOX,
+        "probabilities": _SHARES,
+        "predicted_box": _BOX,
+    },
+    "detection": _OBJECTS,
+    "instances": {
+        **_OBJECTS,
+        "masks": pa.list_(pa.binary()),
+        "predicted_masks": pa.list_(pa.binary()),
+    },
+    "segmentation": {"mask": pa.binary(), "predicted_mask": pa.binary()},
+}
+
+
+@dataclass(frozen=True)
+class PredictionsInfo:
+    """What a table of predictions says of itself.
+
+    Attributes:
+        task: Name of the task.
+        classes: Class names; a class index counts into them.
+        dataset: Name of the data set.
+        digest: SHA-256 of the split that was predicted for.
+        thresholds: Of each class where images may show several, the probability from which it
+            counts as present.
+        version: Version of the columns.
+    """
+
+    task: str
+    classes: list[str]
+    dataset: str
+    digest: str
+    thresholds: list[float] | None = None
+    version: int = VERSION
+
+
+def predictions_schema(info: PredictionsInfo) -> pa.Schema:
+    """Return the columns of a task's predictions, with their description as metadata."""
+    metadata = {_METADATA_KEY: json.dumps(asdict(info)).encode()}
+    return pa.schema({**_EVERY_TASK, **_BY_TASK[info.task]}, metadata=metadata)
+
+
+def read_info(schema: pa.Schema) -> PredictionsInfo:
+    """Read what a table says of itself.
+
+    Raises:
+        KeyError: If it says nothing.
+    """
+    return PredictionsInfo(**json.loads((schema.metadata or {})[_METADATA_KEY]))

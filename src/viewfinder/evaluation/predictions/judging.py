@@ -1,0 +1,78 @@
+"""One pass of a trained task over the images of a split, into a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from viewfinder.data.loading.dataset import Batch
+from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.describe import describe
+from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictions_schema
+from viewfinder.evaluation.predictions.rows import predictions_of, rows_of
+from viewfinder.progress import progress
+from viewfinder.tasks import Predictions, VisionTask
+
+
+def write_predictions(
+    task: VisionTask,
+    loader: DataLoader[Batch],
+    path: Path,
+    info: PredictionsInfo,
+    groups: Sequence[str | None],
+) -> None:
+    """Predict for every image once and keep what was predicted, batch by batch.
+
+    Args:
+        task: The trained task, on the device that it shall predict on.
+        loader: Batches in a fixed order, without augmentation.
+        path: The Parquet file to write.
+        info: What the file says of itself.
+        groups: What each image belongs to, in the loader's order.
+
+    Raises:
+        ViewfinderError: If predictions are not finite.
+    """
+    schema = predictions_schema(info)
+    done = 0
+    with (
+        pq.ParquetWriter(path, schema, compression="zstd") as writer,
+        progress(loader, "evaluate", len(loader)) as batches,
+    ):
+        for batch in batches:
+            rows = _judged(task, batch, info)
+            for row, group in zip(rows, groups[done : done + len(rows)], strict=True):
+                row["group"] = group
+            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
+            done += len(rows)
+
+
+def _judged(task: VisionTask, batch: Batch, info: PredictionsInfo) -> list[dict[str, Any]]:
+    found, losses = task.judge(batch)
+    predictions = {name: value.cpu() for name, value in found.items()}
+    _check_finite(predictions, batch["id"])
+    rows = rows_of(info.task, predictions, batch)
+    examples = describe(info.task, predictions_of(info.task, rows), batch, info.classes)
+    for row, loss, example in zip(rows, losses.tolist(), examples, strict=True):
+        row |= {"loss": loss, "score": example.quality}
+    return rows
+
+
+def _check_finite(predictions: Predictions, ids: Sequence[str]) -> None:
+    for name, values in predictions.items():
+        broken = ~_finite_images(values)
+        if broken.any():
+            image = ids[int(broken.nonzero()[0])]
+            raise ViewfinderError(
+                f"The network's {name} for the image {image!r} hold values that are not finite "
+                "numbers, so the training has diverged. Train again with a smaller learning rate."
+            )
+
+
+def _finite_images(values: Tensor) -> Tensor:
+    """Return for each image, bool [B], whether all its values are finite."""
+    return values.isfinite().flatten(start_dim=1).all(dim=1)
