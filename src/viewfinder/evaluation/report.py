@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from viewfinder.evaluation.calibration import draw_reliability, reliability
 from viewfinder.evaluation.figures import Figure, as_values
 from viewfinder.evaluation.intervals import RESAMPLES, figures
 from viewfinder.evaluation.measures.opening import open_measure
@@ -16,10 +17,11 @@ def write_report(
 ) -> dict[str, Figure]:
     """Write what there is to say about predictions.
 
-    ``folder`` gets ``metrics.json``, ``plots/`` with ``predictions.png``, ``worst.png`` and (where
-    one class stands against another) ``confusion.png``, and ``tables/`` with ``per_class.csv`` and
-    (for classification and localization) ``confusion.csv``. They replace those of an earlier
-    report once all of them are complete; other files in the folder stay.
+    ``folder`` gets ``metrics.json``, ``plots/`` with ``predictions.png``, ``worst.png``, (where
+    one class stands against another) ``confusion.png`` and (for classification and localization)
+    ``calibration.png``, and ``tables/`` with ``per_class.csv`` and (for the same two)
+    ``confusion.csv``. They replace those of an earlier report once all of them are complete; other
+    files in the folder stay.
 
     Args:
         predictions: The predictions for a split.
@@ -39,7 +41,18 @@ def write_report(
         new_folder(folder / "tables") as tables,
     ):
         measure.write(plots, tables)
+        metrics |= _calibration(predictions, plots)
         draw_galleries(predictions, images, plots)
+        metrics = dict(sorted(metrics.items()))
         text = json.dumps(as_values(metrics), indent=2, allow_nan=False)
         file.write_text(text + "\n", encoding="utf-8")
     return metrics
+
+
+def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]:
+    """Draw how far the confidence can be believed, where there is one class an image."""
+    if not {"label", "probabilities"} <= set(predictions.table.column_names):
+        return {}
+    found = reliability(predictions.column("label"), predictions.column("probabilities"))
+    draw_reliability(plots / "calibration.png", found)
+    return {"calibration_error": Figure(found.error)}

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 def main(name: str) -> None:
-    """Write ``reports/<name>/``: predictions, ``metrics.json``, ``plots/`` and ``tables/``."""
+    """Write ``reports/<name>/``: predictions, metrics, plots, tables and a page of all of them."""
     from viewfinder import tracking
+    from viewfinder.evaluation.page import write_page
     from viewfinder.evaluation.report import write_report
+    from viewfinder.stages.facts import collect_facts
     from viewfinder.stages.trained import open_trained
 
     project = project_dir()
@@ -39,9 +41,13 @@ def main(name: str) -> None:
         reports = project / "reports" / name
         with new_file(reports / "predictions.parquet") as path:
             predictions = _predict(model, path)
-            metrics = as_values(write_report(predictions, model.data.test_images, reports))
+            figures = write_report(predictions, model.data.test_images, reports)
         _draw_training(model, reports, project)
+        with new_file(reports / "report.html") as path:
+            write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
+        metrics = as_values(figures)
         run.log_metrics(_flat(metrics))
+        run.log_artifact(reports / "report.html", "test")
         run.log_artifacts(reports / "plots", "test/plots")
         run.log_artifacts(reports / "tables", "test/tables")
         run.log_artifact(reports / "predictions.parquet", "test")

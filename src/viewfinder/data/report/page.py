@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from viewfinder.data.report.document import Document
 from viewfinder.data.report.sheet import contact_sheet, show_groups
 from viewfinder.data.report.split_rows import SplitRows
 from viewfinder.data.report.thumbnails import hex_colour
 from viewfinder.data.schema import SPLITS
+from viewfinder.pages import render
 
 _MOST_IN_TABLE = 40
 _MOST_LISTED = 100
@@ -24,15 +23,7 @@ def write_page(path: Path, document: Document, rows: SplitRows) -> None:
         document: What :func:`viewfinder.data.report.document.write_document` made.
         rows: The split files, for the pictures.
     """
-    environment = Environment(
-        loader=PackageLoader("viewfinder.data.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("page.html.j2")
-    page = template.render(**_context(document, rows))
+    page = render("viewfinder.data.report", "page.html.j2", _context(document, rows))
     path.write_text(page, encoding="utf-8")
 
 

@@ -1,0 +1,108 @@
+"""The report on an experiment as one page that needs nothing else."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from viewfinder.evaluation.figures import Figure
+from viewfinder.pages import embedded, render
+
+_PICTURES = (
+    ("curves.png", "Training", "Loss and validation metrics by epoch; the best epoch is marked."),
+    ("confusion.png", "Confusion", "What each class was taken for."),
+    ("calibration.png", "Calibration", "Whether a confidence of 80 % is right 80 times of 100."),
+    ("predictions.png", "Predictions", "Chosen evenly through the test split."),
+    ("worst.png", "The worst predictions", "The worst first."),
+    ("augmentations.png", "What it was trained on", "Training images as the network saw them."),
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a report says besides its figures.
+
+    Attributes:
+        name: The experiment.
+        task: Name of the task.
+        dataset: Name of the data set.
+        images: Number of test images.
+        groups: Number of groups that they belong to.
+        model: What the model is, by name of the fact.
+        lineage: Where it came from, by name of the fact.
+        command: What makes all of it anew.
+    """
+
+    name: str
+    task: str
+    dataset: str
+    images: int
+    groups: int
+    model: Mapping[str, str]
+    lineage: Mapping[str, str]
+    command: str
+
+
+def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: Path) -> None:
+    """Write the report on an experiment as HTML, with its pictures inside.
+
+    Args:
+        path: The file to write.
+        facts: What it says besides the figures.
+        metrics: The test metrics.
+        folder: Has the pictures in ``plots/`` and ``per_class.csv`` in ``tables/``.
+    """
+    columns, rows = _table(folder / "tables" / "per_class.csv")
+    context = {
+        "facts": facts,
+        "headline": [_bar(name, figure) for name, figure in metrics.items() if _sure(figure)],
+        "others": [(name, _text(figure)) for name, figure in metrics.items() if not _sure(figure)],
+        "columns": columns,
+        "rows": rows,
+        "pictures": _pictures(folder / "plots"),
+    }
+    path.write_text(render("viewfinder.evaluation", "page.html.j2", context), encoding="utf-8")
+
+
+def _sure(figure: Figure) -> bool:
+    return figure.low is not None
+
+
+def _text(figure: Figure) -> str:
+    return f"{figure.value:.4f}" if figure.value is not None else f"not defined: {figure.reason}"
+
+
+def _bar(name: str, figure: Figure) -> dict[str, Any]:
+    """Return a metric, and its interval in percent of the scale from 0 to 1."""
+    assert figure.value is not None
+    assert figure.low is not None
+    assert figure.high is not None
+    return {
+        "name": name,
+        "value": f"{figure.value:.4f}",
+        "ends": f"{figure.low:.4f} to {figure.high:.4f}",
+        "left": 100 * figure.low,
+        "width": 100 * (figure.high - figure.low),
+        "dot": 100 * figure.value,
+    }
+
+
+def _table(path: Path) -> tuple[list[str], list[list[str]]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        columns, *rows = csv.reader(file)
+    return columns, [[_even(value) for value in row] for row in rows]
+
+
+def _even(value: str) -> str:
+    """Write fractions with the same number of digits, so that they stand below each other."""
+    whole, point, part = value.partition(".")
+    return f"{float(value):.4f}" if point and f"{whole}{part}".isdecimal() else value
+
+
+def _pictures(plots: Path) -> Sequence[dict[str, str]]:
+    return [
+        {"uri": embedded(plots / name), "title": title, "note": note}
+        for name, title, note in _PICTURES
+        if (plots / name).is_file()
+    ]

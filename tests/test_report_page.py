@@ -1,0 +1,92 @@
+"""The report on an experiment as a page, and whether probabilities mean what they say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from viewfinder.evaluation.calibration import draw_reliability, reliability
+from viewfinder.evaluation.figures import Figure
+from viewfinder.evaluation.page import Facts, write_page
+
+FACTS = Facts(
+    name="cats <against> dogs",
+    task="classification",
+    dataset="pets",
+    images=120,
+    groups=40,
+    model={"network": "LayerNetwork", "parameters": "1,000"},
+    lineage={"commit": "abc"},
+    command="dvc repro evaluate@pets",
+)
+METRICS = {
+    "accuracy": Figure(0.9, 0.85, 0.95),
+    "log_loss": Figure(0.3),
+    "roc_auc": Figure(None, reason="the images show one class only"),
+}
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> str:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "plots").mkdir()
+    table = "class,count,f1\n<b>cat,80,1.0\ndog,40,\n"
+    (tmp_path / "tables" / "per_class.csv").write_text(table)
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "plots" / "confusion.png")
+    write_page(tmp_path / "report.html", FACTS, METRICS, tmp_path)
+    return (tmp_path / "report.html").read_text()
+
+
+def test_the_page_needs_nothing_from_outside(page: str) -> None:
+    assert not re.findall(r"https?://|<link|<script|url\(", page)
+    assert page.count("data:image/webp;base64,") == 1
+
+
+def test_the_page_says_how_sure_each_figure_is(page: str) -> None:
+    assert "0.8500 to 0.9500" in page
+    assert "left:85.00%;width:10.00%" in page
+    assert "not defined: the images show one class only" in page
+    assert re.search(r"log_loss</td><td class=\"n\">0\.3000", page)
+    assert ">40</b><span>groups of them" in page
+
+
+def test_names_are_text_and_never_markup(page: str) -> None:
+    assert "cats &lt;against&gt; dogs" in page
+    assert "&lt;b&gt;cat" in page
+    assert "<b>cat" not in page
+
+
+def test_figures_of_classes_have_the_same_digits(page: str) -> None:
+    assert '<td class="n">80</td><td class="n">1.0000</td>' in page
+    assert '<td class="n">40</td><td class="n"></td>' in page
+
+
+def test_the_calibration_error_equals_that_of_torchmetrics() -> None:
+    generator = np.random.default_rng(0)
+    probabilities = generator.dirichlet(np.ones(5) * 0.6, 500).astype(np.float32)
+    labels = generator.integers(0, 5, 500)
+    expected = multiclass_calibration_error(
+        torch.from_numpy(probabilities), torch.from_numpy(labels), num_classes=5, n_bins=15
+    )
+    assert reliability(labels, probabilities).error == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_honest_probabilities_are_calibrated_and_boasting_is_seen(tmp_path: Path) -> None:
+    generator = np.random.default_rng(1)
+    confidence = generator.uniform(0.5, 1, 20_000)
+    labels = (generator.random(20_000) >= confidence).astype(np.int64)
+    honest = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
+    boasting = np.stack([np.sqrt(confidence), 1 - np.sqrt(confidence)], axis=1).astype(np.float32)
+    assert reliability(labels, honest).error < 0.015
+    found = reliability(labels, boasting)
+    assert found.error == pytest.approx(float((np.sqrt(confidence) - confidence).mean()), abs=0.01)
+    assert found.counts.sum() == 20_000
+    draw_reliability(tmp_path / "calibration.png", found)
+    with Image.open(tmp_path / "calibration.png") as picture:
+        assert np.asarray(picture.convert("RGB")).std() > 5
