@@ -247,7 +247,9 @@ def test_a_perfect_network_gets_a_perfect_report(
         "plots/worst.png",
         "tables/per_class.csv",
     }
-    if name != "detection":
+    if name == "detection":
+        expected |= {"plots/errors.png", "tables/errors.csv"}
+    else:
         expected.add("plots/confusion.png")
     if name in {"classification", "localization"}:
         expected |= {"tables/confusion.csv", "plots/calibration.png"}

@@ -16,8 +16,9 @@ from sklearn import metrics as reference
 
 from viewfinder.evaluation.intervals import figures, resampled_weights
 from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
+from viewfinder.evaluation.measures.error_types import error_costs
 from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
-from viewfinder.evaluation.measures.matching import ImageObjects
+from viewfinder.evaluation.measures.matching import ImageObjects, match
 from viewfinder.evaluation.measures.objects import Objects
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
@@ -219,6 +220,61 @@ def test_an_image_that_counts_twice_counts_as_two(scenes: list[Scene]) -> None:
     weighted = measure.headline(weights.astype(float))
     # A twin adds a point to the curve of precision and recall, between those that count.
     assert weighted == pytest.approx(whole.headline(ones(len(repeated))), abs=1e-4)
+
+
+# --- kinds of mistakes ---------------------------------------------------------------------------
+
+
+def one_object(**detection: Any) -> ImageObjects:
+    """Two objects of classes 0 and 1 that are far apart, and one detection."""
+    boxes = np.array([[10.0, 10, 40, 40], [150, 150, 40, 40]])
+    found = np.array([detection.get("box", [10.0, 10, 40, 40])])
+    scene = Scene(
+        boxes=boxes,
+        labels=np.array([0, 1]),
+        crowd=np.zeros(2, np.bool_),
+        found=np.concatenate([found, boxes[1:]]),
+        found_labels=np.array([detection.get("label", 0), 1]),
+        scores=np.array([0.9, 0.8]),
+    )
+    return scene.objects()
+
+
+@pytest.mark.parametrize(
+    ("kind", "detection", "cost"),
+    [
+        # Class 1 loses half to the better score; class 0 has one object, found or not.
+        ("class", {"label": 1}, 0.75),
+        ("box", {"box": [30.0, 10, 40, 40]}, 0.5),
+        ("both", {"box": [30.0, 10, 40, 40], "label": 2}, 0.0),
+        ("background", {"box": [80.0, 80, 20, 20]}, 0.0),
+        ("duplicate", {"box": [149.0, 150, 40, 40], "label": 1}, 0.0),
+    ],
+)
+def test_a_mistake_is_recognised_and_its_mending_pays(
+    kind: str, detection: Any, cost: float
+) -> None:
+    costs = error_costs([one_object(**detection)], len(NAMES))
+    counts = {name: found.count for name, found in costs.items() if found.count}
+    near = kind in ("class", "box")
+    assert counts == ({kind: 1} if near else {kind: 1, "missed": 1})
+    assert costs[kind].cost == pytest.approx(cost)  # type: ignore[index]
+    if not near:
+        assert costs["missed"].cost == pytest.approx(0.5)
+
+
+def test_a_right_detection_is_no_mistake() -> None:
+    costs = error_costs([one_object()], len(NAMES))
+    assert {(found.count, found.cost) for found in costs.values()} == {(0, 0.0)}
+
+
+def test_all_mistakes_of_a_scene_are_counted_once(scenes: list[Scene]) -> None:
+    images = [scene.objects() for scene in scenes]
+    costs = error_costs(images, len(NAMES))
+    wrong = sum(costs[kind].count for kind in costs if kind != "missed")
+    every = [match(image, label, (0, 1e10)) for image in images for label in range(len(NAMES))]
+    assert wrong == sum(int((~found.hits[0]).sum()) for found in every)
+    assert all(found.cost >= -1e-9 for found in costs.values())
 
 
 # --- intervals ------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 
 from viewfinder.evaluation.calibration import draw_reliability, reliability
+from viewfinder.evaluation.errors import draw_errors, write_errors
 from viewfinder.evaluation.figures import Figure, as_values
 from viewfinder.evaluation.intervals import RESAMPLES, figures
-from viewfinder.evaluation.measures.opening import open_measure
+from viewfinder.evaluation.measures.error_types import error_costs
+from viewfinder.evaluation.measures.opening import image_objects, open_measure
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.selection import Images, draw_galleries
 from viewfinder.outputs import new_file, new_folder
@@ -20,7 +22,8 @@ def write_report(
     ``folder`` gets ``metrics.json``, ``plots/`` with ``predictions.png``, ``worst.png``, (where
     one class stands against another) ``confusion.png`` and (for classification and localization)
     ``calibration.png``, and ``tables/`` with ``per_class.csv`` and (for the same two)
-    ``confusion.csv``. They replace those of an earlier report once all of them are complete; other
+    ``confusion.csv``; of detectors also what each kind of mistake costs, ``errors.png`` and
+    ``errors.csv``. They replace those of an earlier report once all of them are complete; other
     files in the folder stay.
 
     Args:
@@ -42,6 +45,7 @@ def write_report(
     ):
         measure.write(plots, tables)
         metrics |= _calibration(predictions, plots)
+        _errors(predictions, plots, tables)
         draw_galleries(predictions, images, plots)
         metrics = dict(sorted(metrics.items()))
         text = json.dumps(as_values(metrics), indent=2, allow_nan=False)
@@ -56,3 +60,12 @@ def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]
     found = reliability(predictions.column("label"), predictions.column("probabilities"))
     draw_reliability(plots / "calibration.png", found)
     return {"calibration_error": Figure(found.error)}
+
+
+def _errors(predictions: PredictionsFile, plots: Path, tables: Path) -> None:
+    """Write what each kind of mistake costs, where objects are looked for."""
+    if "predicted_scores" not in predictions.table.column_names:
+        return
+    costs = error_costs(image_objects(predictions), len(predictions.info.classes))
+    write_errors(tables / "errors.csv", costs)
+    draw_errors(plots / "errors.png", costs)

@@ -71,11 +71,8 @@ class ClassMatches:
                 continue
             told = every if ignored is None else np.cumsum(own * ~ignored)
             hits = np.cumsum(own[right])
-            envelope = np.maximum.accumulate((hits / (told[right] + _TINY))[::-1])[::-1]
-            recall = hits / objects
-            # Precision falls and recall stays from one hit to the next: hits alone decide.
-            precision[level] = np.append(envelope, 0.0)[np.searchsorted(recall, RECALLS)]
-            reached[level] = recall[-1]
+            precision[level] = interpolated(hits, told[right], objects)
+            reached[level] = hits[-1] / objects
         return precision, reached
 
     def recall(self, most: int) -> Floats | None:
@@ -93,3 +90,17 @@ class ClassMatches:
     def _ignored(self) -> list[Bools | None]:
         """The detections that do not count, at each threshold; None where all of them count."""
         return [row if row.any() else None for row in self.ignored]
+
+
+def interpolated(hits: Floats, told: Floats, objects: float) -> Floats:
+    """Return the largest precision at or beyond each of 101 recalls, [101].
+
+    From one hit to the next precision falls and recall stays, so that hits alone decide.
+
+    Args:
+        hits: Number of hits up to each hit, best score first, [H].
+        told: Number of detections up to each hit, [H].
+        objects: Number of objects.
+    """
+    envelope = np.maximum.accumulate((hits / (told + _TINY))[::-1])[::-1]
+    return np.append(envelope, 0.0)[np.searchsorted(hits / objects, RECALLS)]

@@ -77,35 +77,37 @@ def match(image: ImageObjects, label: int, areas: tuple[float, float]) -> ImageM
     objects = objects[np.argsort(outside[objects], kind="stable")]
     found = found[np.argsort(-image.scores[found], kind="stable")][:_MOST]
     counted = int((~outside[objects]).sum())
-    hits, ignored = _choose(
-        image.overlaps[np.ix_(found, objects)], image.crowd[objects], counted=counted
-    )
+    chosen = choose(image.overlaps[np.ix_(found, objects)], image.crowd[objects], counted=counted)
+    hits, ignored = chosen >= 0, chosen >= counted
     own = image.found_areas[found]
     ignored |= ~hits & ((own < areas[0]) | (own > areas[1]))
     return ImageMatches(image.scores[found], hits, ignored, counted)
 
 
-def _choose(overlaps: Floats, crowd: Bools, *, counted: int) -> tuple[Bools, Bools]:
-    """Let each detection choose an object, the first ``counted`` of which count.
+def choose(overlaps: Floats, crowd: Bools, *, counted: int) -> NDArray[np.int64]:
+    """Let each detection choose an object.
+
+    Args:
+        overlaps: Of each detection, best score first, with each object of its class, [D, G].
+        crowd: Whether each object is a crowd, which several detections may choose, bool [G].
+        counted: How many objects count; they come first.
 
     Returns:
-        Whether each detection found an object, and whether that object does not count, [T, D].
+        Number of the object that each detection found, at each threshold of the overlap, int64
+        [T, D]; -1 for none.
     """
     least = np.minimum(THRESHOLDS, _ALMOST_ONE)[:, None]
-    shape = (len(THRESHOLDS), len(overlaps))
-    hits, ignored = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    chosen = np.full((len(THRESHOLDS), len(overlaps)), -1, np.int64)
     free = np.ones((len(THRESHOLDS), overlaps.shape[1]), np.bool_)
     for number in np.flatnonzero((overlaps >= THRESHOLDS[0]).any(axis=1)):
         fitting = np.where(free & (overlaps[number] >= least), overlaps[number], _NOTHING)
         first, first_value = _last_best(fitting[:, :counted])
         other, other_value = _last_best(fitting[:, counted:])
-        counts = first_value >= 0
-        hits[:, number] = counts | (other_value >= 0)
-        ignored[:, number] = ~counts & hits[:, number]
-        taken = np.where(counts, first, counted + other)
-        levels = np.flatnonzero(hits[:, number])
+        taken = np.where(first_value >= 0, first, counted + other)
+        levels = np.flatnonzero((first_value >= 0) | (other_value >= 0))
+        chosen[levels, number] = taken[levels]
         free[levels, taken[levels]] = crowd[taken[levels]]
-    return hits, ignored
+    return chosen
 
 
 def _last_best(values: Floats) -> tuple[NDArray[np.int64], Floats]:

@@ -61,6 +61,12 @@ def _objects(file: PredictionsFile) -> Measure:
     return Objects((_by_boxes(row) for row in file.rows()), file.info.classes)
 
 
+def image_objects(file: PredictionsFile) -> list[ImageObjects]:
+    """Return the objects and detections of each image, by their masks if they have any."""
+    reading = _by_masks if file.info.task == "instances" else _by_boxes
+    return [reading(row) for row in file.rows()]
+
+
 def _instances(file: PredictionsFile) -> Measure:
     masks = Objects(_rows_by_masks(file), file.info.classes, "mask_")
     return Instances(
