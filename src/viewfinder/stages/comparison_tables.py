@@ -78,7 +78,7 @@ def _add_discordances(table: Table, comparison: Comparison) -> None:
 def _images(name: str, against: Against) -> Table:
     changes = against.changes
     heads = ("became wrong", "became right") if changes.flips else ("worse", "better")
-    title = f"Images under {name}"
+    title = f"Images that changed under {name}"
     table = Table(title=Text(title), title_justify="left", min_width=len(title))
     for head, items in zip(heads, (changes.worse, changes.better), strict=True):
         table.add_column(f"{head}: {len(items)}" if changes.flips else head, overflow="fold")
@@ -95,7 +95,7 @@ def _ids(changes: Sequence[Change]) -> Text:
 def _classes(name: str, against: Against) -> Table:
     figure = leading_figure(against.classes)
     changed = most_changed(against.classes, figure)
-    title = f"Classes under {name}, most changed first"
+    title = f"Classes that changed under {name}, most first"
     table = Table(title=Text(title), title_justify="left", min_width=len(title))
     table.add_column("class", overflow="fold")
     for head in ("count", figure, "change"):

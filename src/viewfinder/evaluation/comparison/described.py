@@ -1,18 +1,35 @@
-"""What is true of an image, and what was predicted for it, in a few words and as drawings."""
+"""What is true of an image, and what was predicted for it: in a few words, and as marks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.describe import SHOWN_SCORE
-from viewfinder.evaluation.predictions.rows import decode_map, decode_masks, encode_map
+from viewfinder.evaluation.predictions.rows import decode_map, decode_masks
 
 Row = Mapping[str, Any]
+
+NOTHING = IGNORE - 1
+_FOUND = ("predicted_boxes", "predicted_labels")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn over an image, in pixels of the network's input.
+
+    Attributes:
+        boxes: Left, top, right and bottom of each object.
+        labels: Its class.
+        mask: The class of each pixel, uint8 [H, W]; 254 where none is, 255 where none counts.
+    """
+
+    boxes: Sequence[Sequence[float]] = ()
+    labels: Sequence[int] = ()
+    mask: NDArray[np.uint8] | None = None
 
 
 def true_text(task: str, row: Row, classes: Sequence[str]) -> str:
@@ -36,39 +53,28 @@ def predicted_text(task: str, row: Row, classes: Sequence[str]) -> str:
     return _objects(sum(score >= SHOWN_SCORE for score in row["predicted_scores"]))
 
 
-def true_marks(task: str, row: Row, classes: Sequence[str]) -> dict[str, Any]:
-    """Return the truth as columns of a split, in the network's input."""
+def true_marks(task: str, row: Row) -> Drawn:
+    """Return what is true, to be drawn."""
     if task == "localization":
-        return {"objects": [_object(row["box"], row["label"])]}
+        return Drawn([row["box"]], [row["label"]])
     if task == "segmentation":
-        return {"mask": _mask(decode_map(row["mask"]), classes)}
-    if "boxes" not in row:
-        return {}
-    masks = {"mask": _painted(row, "masks", row["labels"])} if "masks" in row else {}
-    return {"objects": list(map(_object, row["boxes"], row["labels"])), **masks}
+        return Drawn(mask=decode_map(row["mask"]))
+    masks = _painted(row, row["masks"], row["labels"]) if "masks" in row else None
+    return Drawn(row["boxes"], row["labels"], masks)
 
 
-def predicted_marks(task: str, row: Row, classes: Sequence[str]) -> dict[str, Any]:
-    """Return what was predicted, in the same way; of detections those that are likely enough."""
+def predicted_marks(task: str, row: Row) -> Drawn:
+    """Return what was predicted, to be drawn; of detections those that are likely enough."""
     if task == "localization":
-        label = int(np.argmax(row["probabilities"]))
-        return {"objects": [_object(row["predicted_box"], label)]}
+        return Drawn([row["predicted_box"]], [int(np.argmax(row["probabilities"]))])
     if task == "segmentation":
-        return {"mask": _mask(decode_map(row["predicted_mask"]), classes)}
-    if "boxes" not in row:
-        return {}
+        return Drawn(mask=decode_map(row["predicted_mask"]))
     shown = [i for i, score in enumerate(row["predicted_scores"]) if score >= SHOWN_SCORE]
-    chosen = {
-        **row,
-        **{
-            name: [row[name][i] for i in shown]
-            for name in ("predicted_boxes", "predicted_labels", "predicted_masks")
-            if name in row
-        },
-    }
-    labels = chosen["predicted_labels"]
-    masks = {"mask": _painted(chosen, "predicted_masks", labels)} if "masks" in row else {}
-    return {"objects": list(map(_object, chosen["predicted_boxes"], labels)), **masks}
+    boxes, labels = ([row[name][i] for i in shown] for name in _FOUND)
+    masks = None
+    if "masks" in row:
+        masks = _painted(row, [row["predicted_masks"][i] for i in shown], labels)
+    return Drawn(boxes, labels, masks)
 
 
 def _names(present: Sequence[bool], classes: Sequence[str]) -> str:
@@ -80,21 +86,9 @@ def _objects(count: int) -> str:
     return "1 object" if count == 1 else f"{count} objects"
 
 
-def _object(box: Sequence[float], label: int) -> dict[str, Any]:
-    return {"bbox": box, "category": label, "rle": None}
-
-
-def _mask(pixels: NDArray[np.uint8], classes: Sequence[str]) -> dict[str, bytes]:
-    """Return a mask without its background."""
-    if BACKGROUND in classes:
-        pixels = np.where(pixels == classes.index(BACKGROUND), IGNORE, pixels)
-    return {"bytes": encode_map(torch.from_numpy(pixels))}
-
-
-def _painted(row: Row, column: str, labels: Sequence[int]) -> dict[str, bytes]:
-    """Return the masks of objects as one of their classes."""
-    pixels = np.full((row["height"], row["width"]), IGNORE, np.uint8)
-    masks = decode_masks(row[column], row["height"], row["width"])
-    for mask, label in zip(masks, labels, strict=True):
-        pixels[mask > 0] = label % IGNORE
-    return {"bytes": encode_map(torch.from_numpy(pixels))}
+def _painted(row: Row, runs: Sequence[bytes], labels: Sequence[int]) -> NDArray[np.uint8]:
+    """Return the masks of objects as one mask of their classes."""
+    pixels = np.full((row["height"], row["width"]), NOTHING, np.uint8)
+    for mask, label in zip(decode_masks(runs, row["height"], row["width"]), labels, strict=True):
+        pixels[mask > 0] = label % NOTHING
+    return pixels

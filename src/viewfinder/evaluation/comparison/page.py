@@ -9,7 +9,7 @@ from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.evaluation.comparison import wording
 from viewfinder.evaluation.comparison.comparing import Against, Comparison, Contender
 from viewfinder.evaluation.comparison.differences import Difference
-from viewfinder.evaluation.comparison.pictures import Shown, show_changes
+from viewfinder.evaluation.comparison.pictures import OF_WHOLE_IMAGES, Shown, show_changes
 from viewfinder.pages import render
 
 _MOST_PICTURES, _LEAST_PICTURES = 24, 4
@@ -64,6 +64,7 @@ def _context(comparison: Comparison, split: SplitFile | None) -> dict[str, Any]:
         "ranges": {name: _ranges(comparison, name) for name in comparison.standings[0].figures},
         "sections": [_section(first, other, against, split, most) for other, against in pairs],
         "with_pictures": split is not None,
+        "wide": split is not None and first.predictions.info.task not in OF_WHOLE_IMAGES,
         "most_ids": _MOST_IDS,
         "costs": wording.COSTS,
         "say": wording,
@@ -74,13 +75,15 @@ def _section(
     first: Contender, other: Contender, against: Against, split: SplitFile | None, most: int
 ) -> _Section:
     changes = against.changes
-    titles = (
-        ("Became wrong", "Became right") if changes.flips else ("Became worse", "Became better")
-    )
+    became = ("wrong", "right") if changes.flips else ("worse", "better")
     tables = ((first.name, first.predictions), (other.name, other.predictions))
     lists = [
-        (title, show_changes(items[:most], *tables, split), [item.id for item in items])
-        for title, items in zip(titles, (changes.worse, changes.better), strict=True)
+        (
+            f"Became {word}: {len(items)}" if changes.flips else f"Became {word}",
+            show_changes(items[:most], *tables, split),
+            [item.id for item in items],
+        )
+        for word, items in zip(became, (changes.worse, changes.better), strict=True)
     ]
     return _Section(other.name, against, lists, wording.leading_figure(against.classes))
 

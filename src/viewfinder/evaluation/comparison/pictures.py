@@ -5,23 +5,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from viewfinder.data.loading.split_file import SplitFile
-from viewfinder.data.report.thumbnails import thumbnail
+from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.data.report.thumbnails import as_uri, draw_box, thumbnail, to_rgb
 from viewfinder.data.schema import split_path
+from viewfinder.data.splits.pixels import decode
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.comparison.changes import Change
 from viewfinder.evaluation.comparison.described import (
+    NOTHING,
+    Drawn,
     predicted_marks,
     predicted_text,
     true_marks,
     true_text,
 )
 from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.evaluation.tiles import overlay
 
 _SIDE = 150  # pixels
-_OF_WHOLE_IMAGES = frozenset({"classification", "multilabel"})
+OF_WHOLE_IMAGES = frozenset({"classification", "multilabel"})
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def show_changes(
 
 
 def _pixels(split: SplitFile | None, index: int) -> dict[str, Any] | None:
-    return None if split is None else split.row(index, ("image", "width", "height"))
+    return None if split is None else split.row(index, ("image",))
 
 
 def _panels(
@@ -97,21 +103,37 @@ def _panels(
     lines += [
         (name, predicted_text(task, row, classes)) for name, row in zip(names, rows, strict=True)
     ]
-    if pixels is None or task in _OF_WHOLE_IMAGES:
+    if pixels is None or task in OF_WHOLE_IMAGES:
         return [Panel(thumbnail(pixels, _SIDE) if pixels else None, lines)]
-    marks = [(rows[0], true_marks(task, rows[0], classes))]
-    marks += [(row, predicted_marks(task, row, classes)) for row in rows]
+    marks = [true_marks(task, rows[0]), *(predicted_marks(task, row) for row in rows)]
+    inputs = [rows[0], *rows]
     return [
-        Panel(thumbnail(pixels | _scaled(of_row, row, pixels), _SIDE), [line])
-        for line, (row, of_row) in zip(lines, marks, strict=True)
+        Panel(
+            _draw(pixels["image"]["bytes"], of_row, (row["width"], row["height"]), classes), [line]
+        )
+        for line, row, of_row in zip(lines, inputs, marks, strict=True)
     ]
 
 
-def _scaled(
-    marks: Mapping[str, Any], row: Mapping[str, Any], pixels: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Bring boxes from the network's input to the image."""
-    across, down = pixels["width"] / row["width"], pixels["height"] / row["height"]
-    scale = np.array([across, down, across, down])
-    objects = [item | {"bbox": np.array(item["bbox"]) * scale} for item in marks.get("objects", ())]
-    return {**marks, "objects": objects}
+def _draw(content: bytes, marks: Drawn, size: tuple[int, int], classes: Sequence[str]) -> str:
+    """Draw marks over an image; a mask greys it, so that its own colours don't pass for classes.
+
+    Args:
+        content: The encoded image.
+        marks: What to draw.
+        size: Width and height of the network's input, pixels.
+        classes: Class names.
+    """
+    pixels = to_rgb(decode(content))
+    scale = _SIDE / max(pixels.shape[:2])
+    across, down = (max(1, round(side * scale)) for side in pixels.shape[1::-1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    picture = np.asarray(cv2.resize(pixels, (across, down), interpolation=method), np.uint8)
+    if marks.mask is not None:
+        mask = cv2.resize(marks.mask, (across, down), interpolation=cv2.INTER_NEAREST)
+        names = [*classes, *[BACKGROUND] * (NOTHING + 1 - len(classes))]
+        picture = overlay(picture, np.asarray(mask, np.uint8), names)
+    to_picture = np.array([across / size[0], down / size[1]] * 2)
+    for box, label in zip(marks.boxes, marks.labels, strict=True):
+        draw_box(picture, np.array(box) * to_picture, label)
+    return as_uri(picture)
