@@ -22,15 +22,14 @@ def check_alike(name: str, first: PredictionsFile, other_name: str, other: Predi
     """
     problem = _of_tasks(first, other) or _of_images(first, other) or _of_classes(first, other)
     if problem:
-        raise ViewfinderError(
-            f"{name!r} and {other_name!r} can't be compared: {problem} "
-            "Evaluate both models on the same test split, then compare again."
-        )
+        raise ViewfinderError(f"{name!r} and {other_name!r} can't be compared: {problem}")
 
 
 def _of_tasks(first: PredictionsFile, other: PredictionsFile) -> str:
     tasks = (first.info.task, other.info.task)
-    return f"the first is of the task {tasks[0]}, the other of {tasks[1]}." * (tasks[0] != tasks[1])
+    if tasks[0] == tasks[1]:
+        return ""
+    return f"the first is of the task {tasks[0]}, the other of {tasks[1]}."
 
 
 def _of_images(first: PredictionsFile, other: PredictionsFile) -> str:
@@ -49,7 +48,10 @@ def _of_images(first: PredictionsFile, other: PredictionsFile) -> str:
             "the images have the same names in both, but the split's content differs "
             f"(SHA-256 {first.info.digest[:12]}… and {other.info.digest[:12]}…)"
         )
-    return f"their test sets differ: {'; '.join(parts)}."
+    return (
+        f"their test sets differ: {'; '.join(parts)}. Evaluate both models on the same test split, "
+        "then compare again."
+    )
 
 
 def _only_in(ids: Sequence[str], others: Sequence[str], where: str) -> list[str]:
