@@ -50,10 +50,22 @@ def open_contenders(words: Sequence[str], project: Path, folder: Path) -> list[C
         own = folder / str(number)
         own.mkdir()
         files = _find(word, project, own, experiments, named)
-        predictions = PredictionsFile(files.predictions)
         cost = read_cost(files.training, files.certificate)
-        found.append(Contender(files.name, predictions, cost))
+        found.append(Contender(files.name, _open(files, fetched=own), cost))
     return found
+
+
+def _open(files: _Files, fetched: Path) -> PredictionsFile:
+    try:
+        return PredictionsFile(files.predictions)
+    except ViewfinderError as error:
+        if not files.predictions.is_relative_to(fetched):
+            raise
+        raise ViewfinderError(
+            f"The predictions of {files.name!r} can't be used: another version of this program "
+            "wrote them, or they are damaged. Evaluate that model again with this version. "
+            f"({error})"
+        ) from error
 
 
 def known_experiments(project: Path) -> list[str]:
