@@ -11,13 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from viewfinder import cli, tracking
+from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.schema import SplitInfo, split_schema
+from viewfinder.data.shards import ShardWriter
 from viewfinder.evaluation.comparison.differences import (
     Standing,
     discordance,
@@ -27,7 +32,7 @@ from viewfinder.evaluation.comparison.differences import (
 from viewfinder.evaluation.intervals import figures
 from viewfinder.evaluation.measures.image_classes import ImageClasses
 from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictions_schema
-from viewfinder.evaluation.predictions.rows import Row
+from viewfinder.evaluation.predictions.rows import Row, encode_map, encode_masks
 
 CLASSES = list("abcde")
 RESAMPLES = 200  # the fewest that leave room below 0.05
@@ -219,10 +224,12 @@ def write(
     task: str = "classification",
     classes: Sequence[str] = CLASSES,
     dataset: str = "made",
+    digest: str = "",
 ) -> Path:
     """Write predictions as the stage evaluate does."""
-    digest = hashlib.sha256(f"{dataset}{len(rows)}".encode()).hexdigest()
-    info = PredictionsInfo(task, list(classes), dataset, digest)
+    digest = digest or hashlib.sha256(f"{dataset}{len(rows)}".encode()).hexdigest()
+    thresholds = [0.5] * len(classes) if task == "multilabel" else None
+    info = PredictionsInfo(task, list(classes), dataset, digest, thresholds)
     common = {"group": None, "height": 64, "width": 64, "loss": 0.5}
     whole = [common | {"id": f"{number:03}.png"} | row for number, row in enumerate(rows)]
     path = project / "reports" / name / "predictions.parquet"
@@ -317,6 +324,82 @@ def test_detections_are_compared_by_their_scores(
     assert model["images"]["better"] == []
     dog = model["classes"][1]
     assert (dog["name"], dog["before"]["ap"], dog["change"]["ap"]) == ("dog", None, None)
+
+
+def write_test_split(project: Path, images: int) -> str:
+    """Write the images of the data set "made" in another size than the network's; give the hash."""
+    folder = project / "data" / "splits" / "made" / "test"
+    info = SplitInfo("made", "test", CLASSES, {}, rows=images)
+    content = cv2.imencode(".png", np.full((24, 40, 3), 90, np.uint8))[1].tobytes()
+    with ShardWriter(folder, split_schema([], info)) as shards:
+        for number in range(images):
+            image = {"bytes": content, "path": "a.png"}
+            row = {"id": f"{number:03}.png", "image": image, "width": 40, "height": 24}
+            shards.write(row, len(content))
+    return SplitFile(folder).digest()
+
+
+def changed(task: str, *, good: bool) -> Row:
+    """Return a row of a task, predicted well or badly."""
+    label, found = 0, 0 if good else 1
+    box = [8.0, 8.0, 40.0, 40.0]
+    objects = {
+        "boxes": [box],
+        "labels": [label],
+        "crowd": [False],
+        "predicted_boxes": [box, box],
+        "predicted_labels": [found, 2],
+        "predicted_scores": [0.9, 0.2],
+    }
+    area = torch.zeros(64, 64, dtype=torch.int64)
+    area[8:40, 8:40] = 1
+    run = encode_masks(area[None].bool())
+    probabilities = np.eye(len(CLASSES))[found].tolist()
+    rows: dict[str, Row] = {
+        "classification": {"label": label, "probabilities": probabilities},
+        "multilabel": {
+            "labels": [True, False, False, False, True],
+            "probabilities": probabilities,
+            "present": [True, not good, False, False, True],
+        },
+        "localization": {
+            "label": label,
+            "box": box,
+            "probabilities": probabilities,
+            "predicted_box": box,
+        },
+        "detection": objects,
+        "instances": objects | {"masks": run, "predicted_masks": run * 2},
+        "segmentation": {
+            "mask": encode_map(area),
+            "predicted_mask": encode_map(area if good else area * 2),
+        },
+    }
+    return rows[task] | {"score": float(good)}
+
+
+@pytest.mark.parametrize(
+    ("task", "pictures"),
+    [
+        ("classification", 1),
+        ("multilabel", 1),
+        ("localization", 3),
+        ("detection", 3),
+        ("instances", 3),
+        ("segmentation", 3),
+    ],
+)
+def test_the_page_shows_the_images_that_changed(project: Path, task: str, pictures: int) -> None:
+    digest = write_test_split(project, 4)
+    classes = ["background", *CLASSES[1:]] if task == "segmentation" else CLASSES
+    for name, good in (("before", (True, True, False, True)), ("after", (True, False, True, True))):
+        rows = [changed(task, good=one) for one in good]
+        write(project, name, rows, task=task, classes=classes, digest=digest)
+    assert cli.main(["compare", "before", "after", "--output", "page.html"]) == 0
+    page = Path("page.html").read_text()
+    assert page.count("data:image/jpeg") == 2 * pictures
+    assert page.count('title="001.png"') == page.count('title="002.png"') == 1
+    assert 'title="000.png"' not in page
 
 
 def test_a_model_that_is_not_there_is_refused(
