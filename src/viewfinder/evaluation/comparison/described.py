@@ -47,7 +47,7 @@ def predicted_text(task: str, row: Row, classes: Sequence[str]) -> str:
         return _names(row["present"], classes)
     if task in ("classification", "localization"):
         label = int(np.argmax(row["probabilities"]))
-        return f"{classes[label]} {100 * row['probabilities'][label]:.0f} %"
+        return f"{classes[label]} {100 * row['probabilities'][label]:.0f}\N{NO-BREAK SPACE}%"
     if "labels" not in row:
         return ""
     return _objects(sum(score >= SHOWN_SCORE for score in row["predicted_scores"]))
