@@ -46,6 +46,7 @@ def test_help_names_every_stage() -> None:
         "evaluate",
         "export",
         "predict",
+        "compare",
         "results",
     ):
         assert stage in done.stdout

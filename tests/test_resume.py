@@ -117,6 +117,8 @@ def test_a_training_ends_the_same_however_often_it_is_validated(
     resumed = finish(data, tmp_path / "cut", make)
     assert resumed.history == whole.history
     assert (resumed.best_epoch, resumed.score) == (whole.best_epoch, whole.score)
+    assert whole.seconds
+    assert resumed.seconds is None  # the time before the cut is not known
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     validated = [row["epoch"] for row in whole.history if "val/accuracy" in row]
     assert validated == list(range(every - 1, 6, every))

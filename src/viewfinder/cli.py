@@ -154,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("folder", metavar="FOLDER", help="a new folder")
     _add_predict(stages)
     _add_explain(stages)
+    _add_compare(stages)
     stages.add_parser("results", help="show the test metrics of all experiments")
     stages.add_parser("train", help="train a model (a Hydra application; see train --help)")
     return parser
@@ -223,6 +224,26 @@ def _add_explain(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         choices=("heatmaps", "activations", "filters", "layers", "kernels"),
         help="write this part only; may be given several times: heatmaps, activations, filters, "
         "layers, kernels",
+    )
+
+
+def _add_compare(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    compare = stages.add_parser(
+        "compare",
+        help="say whether a model is better than another, where, and at what cost",
+        description="Compare models on the same test images: metrics with intervals, differences "
+        "with p-values, images and classes that changed, costs, and a page with pictures.",
+    )
+    compare.add_argument(
+        "models",
+        metavar="MODEL",
+        nargs="+",
+        help="an experiment, REVISION:EXPERIMENT, a revision beside an experiment, or an MLflow "
+        "run id; the first is the baseline",
+    )
+    compare.add_argument("--output", metavar="FILE", help="the page to write")
+    compare.add_argument(
+        "--json", dest="as_json", action="store_true", help="print a document for machines"
     )
 
 

@@ -5,6 +5,8 @@ Statistics 1979. Images that belong together (one patient, one film, near duplic
 together, since they are no independent evidence.
 """
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from viewfinder.evaluation.measures.measure import Measure, Weights
 from viewfinder.progress import progress
 
 RESAMPLES = 1000
+Draws = Mapping[str, NDArray[np.float64]]
+
 _TAILS = (2.5, 97.5)  # percent
 _SEED = 0
 _LEAST_GROUPS = 2
@@ -30,6 +34,32 @@ def resampled_weights(groups: NDArray[np.int64], generator: np.random.Generator)
     return drawn[groups].astype(np.float64)
 
 
+def resampled(
+    measures: Sequence[Measure], groups: NDArray[np.int64], resamples: int = RESAMPLES
+) -> list[Draws]:
+    """Return the headline metrics of measures of the same images, on the same resamples of them.
+
+    Args:
+        measures: What computes the metrics.
+        groups: Number of the group of each image, from 0, int64 [N].
+        resamples: How many draws to make, R.
+
+    Returns:
+        Of each measure its metrics, [R] each, by name; nothing if there is only one group.
+    """
+    if len(np.unique(groups)) < _LEAST_GROUPS:
+        return [{} for _ in measures]
+    generator = np.random.default_rng(_SEED)
+    found: list[dict[str, list[float]]] = [{} for _ in measures]
+    with progress(range(resamples), "intervals", resamples) as numbers:
+        for _ in numbers:
+            weights = resampled_weights(groups, generator)
+            for measure, draws in zip(measures, found, strict=True):
+                for name, value in measure.headline(weights).items():
+                    draws.setdefault(name, []).append(value)
+    return [{name: np.array(values) for name, values in draws.items()} for draws in found]
+
+
 def figures(
     measure: Measure, groups: NDArray[np.int64], resamples: int = RESAMPLES
 ) -> dict[str, Figure]:
@@ -40,28 +70,20 @@ def figures(
         groups: Number of the group of each image, from 0, int64 [N].
         resamples: How many draws the intervals come from.
     """
-    values = measure.headline(np.ones(measure.images))
-    ends = _intervals(measure, groups, resamples)
-    found = {name: _figure(measure, name, value, ends.get(name)) for name, value in values.items()}
+    found = headline_figures(measure, resampled([measure], groups, resamples)[0])
     found |= {name: _figure(measure, name, value) for name, value in measure.others().items()}
     return dict(sorted(found.items()))
 
 
-def _intervals(
-    measure: Measure, groups: NDArray[np.int64], resamples: int
-) -> dict[str, tuple[float, float]]:
-    if len(np.unique(groups)) < _LEAST_GROUPS:
-        return {}
-    generator = np.random.default_rng(_SEED)
-    draws: dict[str, list[float]] = {}
-    with progress(range(resamples), "intervals", resamples) as numbers:
-        for _ in numbers:
-            for name, value in measure.headline(resampled_weights(groups, generator)).items():
-                draws.setdefault(name, []).append(value)
-    return {name: _ends(np.array(values)) for name, values in draws.items()}
+def headline_figures(measure: Measure, draws: Draws) -> dict[str, Figure]:
+    """Return the headline metrics of a measure with the intervals that resamples of them give."""
+    values = measure.headline(np.ones(measure.images))
+    ends = {name: interval(of_metric) for name, of_metric in draws.items()}
+    return {name: _figure(measure, name, value, ends.get(name)) for name, value in values.items()}
 
 
-def _ends(values: NDArray[np.float64]) -> tuple[float, float]:
+def interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the middle 95 % of the values that are defined, [R]."""
     defined = values[~np.isnan(values)]
     if not len(defined):
         return float("nan"), float("nan")

@@ -71,14 +71,20 @@ def connect(experiment: str) -> Store:
         ViewfinderError: If the store does not answer, or the experiment was deleted in it.
     """
     uri = tracking_uri()
+    with loaded_mlflow(), store_errors(uri), impatience(), first_use(uri):
+        return _open(uri, experiment)
+
+
+@contextmanager
+def loaded_mlflow() -> Iterator[None]:
+    """Import MLflow, set to be patient and silent, for what is done inside the block."""
     for name, value in _PATIENT.items():
         os.environ.setdefault(name, value)
     with _paused_collector():
         import mlflow.tracking  # noqa: F401
 
         _silence_first_use()
-        with store_errors(uri), impatience(), first_use(uri):
-            return _open(uri, experiment)
+        yield
 
 
 def _open(uri: str, name: str) -> Store:

@@ -4,8 +4,9 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytorch_lightning as pl
@@ -50,6 +51,7 @@ class FitResult:
         score: The monitored metric there.
         history: The metrics of every epoch.
         chosen: What was chosen before the training, by config key.
+        seconds: How long it took; None if it went on from where an earlier one was cut off.
     """
 
     weights: dict[str, torch.Tensor]
@@ -57,6 +59,7 @@ class FitResult:
     score: float
     history: list[dict[str, float]]
     chosen: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Training:
         """
         if resume_from is not None and self.trainer.is_global_zero:
             print(f"Resuming from {resume_from}", file=sys.stderr)
+        begun = perf_counter()
         try:
             with memory_errors(self.data.batch_size, self.data.transform.size):
                 chosen = tune(self.task, self.data, self.make_trainer, self.options, self.state)
@@ -99,7 +103,8 @@ class Training:
             raise KeyboardInterrupt from stop
         except MisconfigurationException as error:
             raise ViewfinderError(f"Lightning refuses this training: {error}") from error
-        return _result(self.task, self.best, self.history, chosen)
+        seconds = perf_counter() - begun if resume_from is None else None
+        return replace(_result(self.task, self.best, self.history, chosen), seconds=seconds)
 
 
 def prepare(
@@ -216,5 +221,7 @@ def describe(result: FitResult, task: VisionTask) -> dict[str, Any]:
         "best_epoch": result.best_epoch,
         "epochs": len(result.history),
         task.monitor: result.score,
+        "parameters": sum(parameter.numel() for parameter in task.model.parameters()),
+        **({} if result.seconds is None else {"seconds": round(result.seconds, 1)}),
         **{name.replace(".", "_"): value for name, value in result.chosen.items()},
     }

@@ -60,7 +60,7 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
     crowded = len(row.get("objects") or ()) > _CROWDED
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
         draw_box(picture, np.array(item["bbox"]) * scale, item["category"], thin=crowded)
-    return _encode(picture)
+    return as_uri(picture)
 
 
 def to_rgb(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> Picture:
@@ -90,7 +90,8 @@ def draw_box(picture: Picture, box: NDArray[Any], label: int, *, thin: bool = Fa
     cv2.rectangle(picture, (left, top), (right, bottom), colour(label), thickness)
 
 
-def _encode(picture: Picture) -> str:
+def as_uri(picture: Picture) -> str:
+    """Return a picture, RGB, as a ``data:`` URI."""
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY]
     )

@@ -10,11 +10,16 @@ from sklearn.metrics import log_loss, top_k_accuracy_score
 
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.measures.measure import Weights, ratio
-from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, precision_recall_rows
+from viewfinder.evaluation.measures.per_class import (
+    PRECISION_RECALL,
+    ClassTable,
+    precision_recall_rows,
+)
 from viewfinder.evaluation.measures.ranking import Ranking
 from viewfinder.evaluation.tables import write_table
 
 _TOP = 5
+_GOOD_IOU = 0.5
 _ONE_CLASS = "the images show one class only"
 _NO_SECOND = "no image shows the second class"
 
@@ -88,14 +93,21 @@ class ImageClasses:
             ["actual", "predicted"],
             ([names[actual], names[predicted]] for actual, predicted in pairs),
         )
-        matrix = self._confusion(np.ones(self.images)).astype(np.int64)
-        draw_confusion(plots / "confusion.png", matrix, names, unit="images")
-        columns, rows = self.by_class(matrix)
-        write_table(tables / "per_class.csv", ["class", "count", *columns], rows)
+        draw_confusion(plots / "confusion.png", self._counts(), names, unit="images")
+        self.by_class().write(tables)
 
-    def by_class(self, matrix: NDArray[np.int64]) -> tuple[list[str], list[Row]]:
-        """Return the names of the figures, and name, count and figures of each class."""
-        return list(PRECISION_RECALL), precision_recall_rows(matrix, self._classes)
+    def by_class(self) -> ClassTable:
+        """Return precision, recall and F1 of each class."""
+        return ClassTable(
+            list(PRECISION_RECALL), precision_recall_rows(self._counts(), self._classes)
+        )
+
+    def right(self) -> NDArray[np.bool_]:
+        """Return whether each image's likeliest class is the true one."""
+        return np.asarray(self.labels == self.predicted)
+
+    def _counts(self) -> NDArray[np.int64]:
+        return self._confusion(np.ones(self.images)).astype(np.int64)
 
     def _confusion(self, weights: Weights) -> NDArray[np.float64]:
         count = len(self._classes)
@@ -136,19 +148,22 @@ class LocatedClasses(ImageClasses):
 
     def headline(self, weights: Weights) -> dict[str, float]:
         """Return also ``mean_iou``, ``iou_50`` and ``joint_accuracy``: class and box are right."""
-        good = self._overlaps >= 0.5
-        right = good & (self.labels == self.predicted)
+        good = self._overlaps >= _GOOD_IOU
         mean = partial(np.average, weights=weights)
         return super().headline(weights) | {
             "mean_iou": float(mean(self._overlaps)),
             "iou_50": float(mean(good)),
-            "joint_accuracy": float(mean(right)),
+            "joint_accuracy": float(mean(self.right())),
         }
 
-    def by_class(self, matrix: NDArray[np.int64]) -> tuple[list[str], list[Row]]:
+    def by_class(self) -> ClassTable:
         """Return also the mean IoU of each class; a class without images has none."""
-        columns, rows = super().by_class(matrix)
-        for label, row in enumerate(rows):
+        table = super().by_class()
+        for label, row in enumerate(table.rows):
             overlaps = self._overlaps[self.labels == label]
-            row.append(round(float(overlaps.mean()), 5) if len(overlaps) else "")
-        return [*columns, "mean_iou"], rows
+            row.append(round(float(overlaps.mean()), 5) if len(overlaps) else None)
+        return ClassTable([*table.columns, "mean_iou"], table.rows)
+
+    def right(self) -> NDArray[np.bool_]:
+        """Return whether class and box of each image are right."""
+        return super().right() & (self._overlaps >= _GOOD_IOU)

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from viewfinder.evaluation.measures.per_class import ClassTable
+
 Weights = NDArray[np.float64]
 
 
@@ -32,6 +34,15 @@ class Measure(Protocol):
 
     def others(self) -> dict[str, float]:
         """Return further metrics, in the same way, with every image counting once."""
+
+    def by_class(self) -> ClassTable:
+        """Return the figures of each class."""
+
+    def right(self) -> NDArray[np.bool_] | None:
+        """Return whether the prediction for each image is right, bool [N].
+
+        None where a prediction is no more than better or worse.
+        """
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write pictures to one folder and tables to another."""

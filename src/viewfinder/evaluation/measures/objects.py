@@ -8,8 +8,7 @@ import numpy as np
 from viewfinder.evaluation.measures.average_precision import ClassMatches
 from viewfinder.evaluation.measures.matching import Floats, ImageObjects, match
 from viewfinder.evaluation.measures.measure import Weights
-from viewfinder.evaluation.measures.per_class import Row, rounded_or_blank
-from viewfinder.evaluation.tables import write_table
+from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
 
 _ALL = (0.0, 1e10)
 _SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -71,12 +70,11 @@ class Objects:
         return {f"{self._prefix}{name}": value for name, value in figures.items()}
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
-        columns, rows = self.by_class()
-        write_table(tables / "per_class.csv", ["class", "count", *columns], rows)
+        """Write the figures of each class."""
+        self.by_class().write(tables)
 
-    def by_class(self) -> tuple[list[str], list[Row]]:
-        """Return the names of the figures, and name, count and figures of each class."""
+    def by_class(self) -> ClassTable:
+        """Return AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
         rows: list[Row] = []
         for name, matches in zip(self._classes, self._all, strict=True):
             curves = matches.curves(np.ones(self.images))
@@ -85,7 +83,10 @@ class Objects:
                 precision, recall = curves
                 figures = [precision.mean(), precision[_IOU_50].mean(), recall.mean()]
             rows.append([name, int(matches.objects.sum()), *rounded_or_blank(np.array(figures))])
-        return [f"{self._prefix}{column}" for column in _COLUMNS], rows
+        return ClassTable([f"{self._prefix}{column}" for column in _COLUMNS], rows)
+
+    def right(self) -> None:
+        """Return nothing: detections are better or worse."""
 
 
 class Instances:
@@ -118,9 +119,16 @@ class Instances:
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the figures of each class, by masks and by boxes."""
-        (columns, rows), (more, other_rows) = (kind.by_class() for kind in self._kinds)
-        joined = [[*row, *other[2:]] for row, other in zip(rows, other_rows, strict=True)]
-        write_table(tables / "per_class.csv", ["class", "count", *columns, *more], joined)
+        self.by_class().write(tables)
+
+    def by_class(self) -> ClassTable:
+        """Return the figures of each class, by masks and by boxes."""
+        masks, boxes = (kind.by_class() for kind in self._kinds)
+        joined = [[*row, *other[2:]] for row, other in zip(masks.rows, boxes.rows, strict=True)]
+        return ClassTable([*masks.columns, *boxes.columns], joined)
+
+    def right(self) -> None:
+        """Return nothing: detections are better or worse."""
 
 
 def _matches(

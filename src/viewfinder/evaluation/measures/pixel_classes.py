@@ -13,11 +13,11 @@ from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_
 from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import (
     PRECISION_RECALL,
+    ClassTable,
     iou_column,
     precision_recall_rows,
     rounded_or_blank,
 )
-from viewfinder.evaluation.tables import write_table
 
 Map = NDArray[np.uint8]
 
@@ -72,8 +72,12 @@ class PixelClasses:
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the heat map of the confusion, and the figures by class."""
-        matrix = self._confusions.sum(axis=0).astype(np.int64)
-        draw_confusion(plots / "confusion.png", matrix, self._classes, unit="pixels")
+        draw_confusion(plots / "confusion.png", self._counts(), self._classes, unit="pixels")
+        self.by_class().write(tables)
+
+    def by_class(self) -> ClassTable:
+        """Return precision, recall, F1, IoU and boundary F1 of each class."""
+        matrix = self._counts()
         outlines = boundary_f1(self._outlines.sum(axis=0))
         columns = zip(
             precision_recall_rows(matrix, self._classes),
@@ -81,11 +85,16 @@ class PixelClasses:
             rounded_or_blank(outlines),
             strict=True,
         )
-        write_table(
-            tables / "per_class.csv",
-            ["class", "count", *PRECISION_RECALL, "iou", "boundary_f1"],
-            ([*row, iou, outline] for row, iou, outline in columns),
+        return ClassTable(
+            [*PRECISION_RECALL, "iou", "boundary_f1"],
+            [[*row, iou, outline] for row, iou, outline in columns],
         )
+
+    def right(self) -> None:
+        """Return nothing: a mask is better or worse."""
+
+    def _counts(self) -> NDArray[np.int64]:
+        return self._confusions.sum(axis=0).astype(np.int64)
 
 
 def _confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:

@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from viewfinder.evaluation.measures.measure import Weights, ratio
-from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, rounded_or_blank
+from viewfinder.evaluation.measures.per_class import (
+    PRECISION_RECALL,
+    ClassTable,
+    Row,
+    rounded_or_blank,
+)
 from viewfinder.evaluation.measures.ranking import Ranking
-from viewfinder.evaluation.tables import write_table
 
 
 class PresentClasses:
@@ -65,10 +69,14 @@ class PresentClasses:
 
     def others(self) -> dict[str, float]:
         """Return ``exact_match``: the share of images with every class told right."""
-        return {"exact_match": float((self._labels == self._told).all(axis=1).mean())}
+        return {"exact_match": float(self.right().mean())}
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write average precision, and precision, recall and F1 at its threshold, of each class."""
+        """Write the figures of each class."""
+        self.by_class().write(tables)
+
+    def by_class(self) -> ClassTable:
+        """Return each class's average precision, and precision, recall and F1 at its threshold."""
         figures = precision_recall_fscore_support(
             self._labels, self._told, average=None, zero_division=0
         )
@@ -80,8 +88,11 @@ class PresentClasses:
                 self._classes, counts, areas, self._thresholds, precision, recall, f1, strict=True
             )
         ]
-        header = ["class", "count", "average_precision", "threshold", *PRECISION_RECALL]
-        write_table(tables / "per_class.csv", header, rows)
+        return ClassTable(["average_precision", "threshold", *PRECISION_RECALL], rows)
+
+    def right(self) -> NDArray[np.bool_]:
+        """Return whether every class of each image is told right."""
+        return np.asarray((self._labels == self._told).all(axis=1))
 
     def _average_precisions(self, weights: Weights) -> NDArray[np.float64]:
         """Return the average precision of each class [C]; not a number where it does not occur."""
