@@ -5,11 +5,10 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 
 def render(package: str, template: str, context: Mapping[str, Any]) -> str:
-    """Fill in a template; ``{{ style }}`` in it is the style sheet of all pages.
+    """Fill in a template; ``{{ style | safe }}`` in it is the style sheet of all pages.
 
     Args:
         package: The package that the template lies in.
@@ -26,5 +25,5 @@ def render(package: str, template: str, context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup(files("viewfinder.pages").joinpath("style.css").read_text(encoding="utf-8"))
+    style = files("viewfinder.pages").joinpath("style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(style=style, **context)
