@@ -248,11 +248,12 @@ def test_a_perfect_network_gets_a_perfect_report(
         "tables/per_class.csv",
     }
     if name == "detection":
-        expected |= {"plots/errors.png", "tables/errors.csv"}
+        expected |= {"plots/errors.png", "tables/errors.csv", "plots/precision_recall.png"}
     else:
         expected.add("plots/confusion.png")
     if name in {"classification", "localization"}:
-        expected |= {"tables/confusion.csv", "plots/calibration.png"}
+        pictures = ("calibration", "precision_recall", "roc")
+        expected |= {"tables/confusion.csv", *(f"plots/{picture}.png" for picture in pictures)}
     assert set(files(made.folder)) == expected
 
 

@@ -12,6 +12,8 @@ from viewfinder.pages import embedded, render
 _PICTURES = (
     ("curves.png", "Training", "Loss and validation metrics by epoch; the best epoch is marked."),
     ("confusion.png", "Confusion", "What each class was taken for."),
+    ("precision_recall.png", "Precision and recall", "From the surest predictions to all of them."),
+    ("roc.png", "True and false positives", "From the surest predictions to all of them."),
     ("errors.png", "Mistakes", "What average precision would gain if one kind were mended."),
     ("calibration.png", "Calibration", "Whether a confidence of 80 % is right 80 times of 100."),
     ("predictions.png", "Predictions", "Chosen evenly through the test split."),

@@ -16,6 +16,12 @@ from viewfinder.evaluation.measures.per_class import (
     precision_recall_rows,
 )
 from viewfinder.evaluation.measures.ranking import Ranking
+from viewfinder.evaluation.ranking_curves import (
+    draw_precision_recall,
+    draw_roc,
+    precision_recall_curves,
+    roc_curves,
+)
 from viewfinder.evaluation.tables import write_table
 
 _TOP = 5
@@ -85,7 +91,7 @@ class ImageClasses:
         return figures
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write the confusion, one row an image, its heat map, and the figures by class."""
+        """Write the confusion, one row an image, its heat map, curves, and the figures by class."""
         names = self._classes
         pairs = zip(self.labels, self.predicted, strict=True)
         write_table(
@@ -95,6 +101,18 @@ class ImageClasses:
         )
         draw_confusion(plots / "confusion.png", self._counts(), names, unit="images")
         self.by_class().write(tables)
+        self._draw_curves(plots)
+
+    def _draw_curves(self, plots: Path) -> None:
+        """Draw how well each class stands out; of two classes the second says it all."""
+        shown = slice(1, None) if len(self._classes) == 2 else slice(None)
+        present = (self.labels[:, None] == np.arange(len(self._classes)))[:, shown]
+        scored = (present, self._probabilities[:, shown], self._classes[shown])
+        heading = "Each class against all others"
+        draw_precision_recall(
+            plots / "precision_recall.png", precision_recall_curves(*scored), heading=heading
+        )
+        draw_roc(plots / "roc.png", roc_curves(*scored), heading=heading)
 
     def by_class(self) -> ClassTable:
         """Return precision, recall and F1 of each class."""

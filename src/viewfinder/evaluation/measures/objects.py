@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from viewfinder.evaluation.measures.average_precision import ClassMatches
+from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
 from viewfinder.evaluation.measures.matching import Floats, ImageObjects, match
 from viewfinder.evaluation.measures.measure import Weights
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
+from viewfinder.evaluation.ranking_curves import Curve, draw_precision_recall
 
 _ALL = (0.0, 1e10)
 _SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
@@ -70,8 +71,25 @@ class Objects:
         return {f"{self._prefix}{name}": value for name, value in figures.items()}
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write the figures of each class."""
+        """Write the figures of each class, and precision against recall at IoU 0.5."""
         self.by_class().write(tables)
+        self.draw_curves(plots)
+
+    def draw_curves(self, plots: Path) -> None:
+        """Draw precision against recall of each class that has objects, at IoU 0.5."""
+        every = np.ones(self.images)
+        named = [
+            (name, matches.curves(every))
+            for name, matches in zip(self._classes, self._all, strict=True)
+        ]
+        curves = [
+            Curve(name, RECALLS, found[0][_IOU_50], float(found[0][_IOU_50].mean()))
+            for name, found in named
+            if found
+        ]
+        draw_precision_recall(
+            plots / "precision_recall.png", curves, heading="Objects found at IoU 0.5"
+        )
 
     def by_class(self) -> ClassTable:
         """Return AP over IoU 0.5 to 0.95, AP at 0.5, and recall of each class."""
@@ -118,8 +136,9 @@ class Instances:
         return masks.others() | boxes.others()
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write the figures of each class, by masks and by boxes."""
+        """Write the figures of each class, by masks and by boxes, and the curves of the masks."""
         self.by_class().write(tables)
+        self._kinds[0].draw_curves(plots)
 
     def by_class(self) -> ClassTable:
         """Return the figures of each class, by masks and by boxes."""

@@ -15,6 +15,12 @@ from viewfinder.evaluation.measures.per_class import (
     rounded_or_blank,
 )
 from viewfinder.evaluation.measures.ranking import Ranking
+from viewfinder.evaluation.ranking_curves import (
+    draw_precision_recall,
+    draw_roc,
+    precision_recall_curves,
+    roc_curves,
+)
 
 
 class PresentClasses:
@@ -44,6 +50,7 @@ class PresentClasses:
     ) -> None:
         self.images = len(labels)
         self._labels = labels
+        self._probabilities = probabilities
         self._rankings = [
             Ranking(present, scores)
             for present, scores in zip(labels.T, probabilities.T, strict=True)
@@ -72,8 +79,14 @@ class PresentClasses:
         return {"exact_match": float(self.right().mean())}
 
     def write(self, plots: Path, tables: Path) -> None:
-        """Write the figures of each class."""
+        """Write curves, and the figures of each class."""
         self.by_class().write(tables)
+        scored = (self._labels, self._probabilities, self._classes)
+        heading = "Images that show the class"
+        draw_precision_recall(
+            plots / "precision_recall.png", precision_recall_curves(*scored), heading=heading
+        )
+        draw_roc(plots / "roc.png", roc_curves(*scored), heading=heading)
 
     def by_class(self) -> ClassTable:
         """Return each class's average precision, and precision, recall and F1 at its threshold."""

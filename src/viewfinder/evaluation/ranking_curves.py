@@ -1,0 +1,133 @@
+"""Precision against recall, and true against false positives, of each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+from numpy.typing import NDArray
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+
+from viewfinder.evaluation.palette import FAINT, INK, class_colour
+from viewfinder.evaluation.tiles import shorten
+
+_MOST = 12
+_LONGEST_NAME = 22
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The curve of one class.
+
+    Attributes:
+        name: Name of the class.
+        across: Recall, or the share of false positives, in [0, 1].
+        up: Precision, or the share of true positives, in [0, 1].
+        area: The area below it.
+    """
+
+    name: str
+    across: NDArray[np.float64]
+    up: NDArray[np.float64]
+    area: float
+
+
+def precision_recall_curves(
+    present: NDArray[np.bool_], scores: NDArray[np.floating], classes: Sequence[str]
+) -> list[Curve]:
+    """Return precision against recall of each class that occurs.
+
+    Args:
+        present: Which classes each image shows, bool [N, C].
+        scores: Of each image and class, [N, C].
+        classes: Class names.
+    """
+    curves = []
+    for name, truth, score in zip(classes, present.T, scores.T, strict=True):
+        if truth.any():
+            precision, recall, _ = precision_recall_curve(truth, score)
+            area = float(average_precision_score(truth, score))
+            curves.append(Curve(name, recall, precision, area))
+    return curves
+
+
+def roc_curves(
+    present: NDArray[np.bool_], scores: NDArray[np.floating], classes: Sequence[str]
+) -> list[Curve]:
+    """Return true against false positives of each class that some images show and some do not.
+
+    Args:
+        present: Which classes each image shows, bool [N, C].
+        scores: Of each image and class, [N, C].
+        classes: Class names.
+    """
+    curves = []
+    for name, truth, score in zip(classes, present.T, scores.T, strict=True):
+        if truth.any() and not truth.all():
+            false, true, _ = roc_curve(truth, score)
+            curves.append(Curve(name, false, true, float(auc(false, true))))
+    return curves
+
+
+def draw_precision_recall(path: Path, curves: Sequence[Curve], *, heading: str) -> None:
+    """Draw precision against recall; of many classes those with the smallest areas.
+
+    Args:
+        path: The PNG file to write.
+        curves: What ``precision_recall_curves`` returned.
+        heading: What it is the precision of.
+    """
+    figure, axes = _frame(curves, heading)
+    for colour, curve in _shown(curves):
+        label = f"{shorten(curve.name, _LONGEST_NAME)} (AP {curve.area:.3f})"
+        axes.step(curve.across, curve.up, where="post", color=colour, label=label, linewidth=1.5)
+    axes.set(xlabel="recall", ylabel="precision")
+    _finish(figure, axes, path)
+
+
+def draw_roc(path: Path, curves: Sequence[Curve], *, heading: str) -> None:
+    """Draw true against false positives; of many classes those with the smallest areas.
+
+    Args:
+        path: The PNG file to write.
+        curves: What ``roc_curves`` returned.
+        heading: What they are the positives of.
+    """
+    figure, axes = _frame(curves, heading)
+    axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1, label="by chance")
+    for colour, curve in _shown(curves):
+        label = f"{shorten(curve.name, _LONGEST_NAME)} (area {curve.area:.3f})"
+        axes.plot(curve.across, curve.up, color=colour, label=label, linewidth=1.5)
+    axes.set(xlabel="false positives, share of all negatives", ylabel="true positives (recall)")
+    _finish(figure, axes, path)
+
+
+def _shown(curves: Sequence[Curve]) -> list[tuple[str, Curve]]:
+    coloured = [(class_colour(number), curve) for number, curve in enumerate(curves)]
+    if len(curves) <= _MOST:
+        return coloured
+    return sorted(coloured, key=lambda pair: pair[1].area)[:_MOST]
+
+
+def _frame(curves: Sequence[Curve], heading: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(7.4, 4.6), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    more = f"; the {_MOST} worst of {len(curves)} classes" if len(curves) > _MOST else ""
+    axes.set_title(f"{heading}{more}", color=INK, fontsize=11)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: Axes, path: Path) -> None:
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    if axes.get_legend_handles_labels()[0]:
+        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
+        legend = axes.legend(frameon=False, fontsize=8.5, **place)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    figure.savefig(path, format="png")
