@@ -126,8 +126,8 @@ def _finish(figure: Figure, axes: Axes, path: Path) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
     if axes.get_legend_handles_labels()[0]:
-        place = {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-        legend = axes.legend(frameon=False, fontsize=8.5, **place)
+        beside = (1, 0.5)
+        legend = axes.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=beside)
         for text in legend.get_texts():
             text.set_parse_math(False)
     figure.savefig(path, format="png")
