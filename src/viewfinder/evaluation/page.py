@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from viewfinder.evaluation.figures import Figure
+from viewfinder.evaluation.intervals import RESAMPLES
 from viewfinder.pages import embedded, render
 
 _PICTURES = (
@@ -59,6 +60,7 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
     columns, rows = _table(folder / "tables" / "per_class.csv")
     context = {
         "facts": facts,
+        "resamples": RESAMPLES,
         "headline": [_bar(name, figure) for name, figure in metrics.items() if _sure(figure)],
         "others": [(name, _text(figure)) for name, figure in metrics.items() if not _sure(figure)],
         "columns": columns,

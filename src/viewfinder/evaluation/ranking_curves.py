@@ -45,13 +45,12 @@ def precision_recall_curves(
         scores: Of each image and class, [N, C].
         classes: Class names.
     """
-    curves = []
-    for name, truth, score in zip(classes, present.T, scores.T, strict=True):
-        if truth.any():
-            precision, recall, _ = precision_recall_curve(truth, score)
-            area = float(average_precision_score(truth, score))
-            curves.append(Curve(name, recall, precision, area))
-    return curves
+    return [
+        Curve(name, recall, precision, float(average_precision_score(truth, score)))
+        for name, truth, score in zip(classes, present.T, scores.T, strict=True)
+        if truth.any()
+        for precision, recall, _ in [precision_recall_curve(truth, score)]
+    ]
 
 
 def roc_curves(
@@ -64,12 +63,12 @@ def roc_curves(
         scores: Of each image and class, [N, C].
         classes: Class names.
     """
-    curves = []
-    for name, truth, score in zip(classes, present.T, scores.T, strict=True):
-        if truth.any() and not truth.all():
-            false, true, _ = roc_curve(truth, score)
-            curves.append(Curve(name, false, true, float(auc(false, true))))
-    return curves
+    return [
+        Curve(name, false, true, float(auc(false, true)))
+        for name, truth, score in zip(classes, present.T, scores.T, strict=True)
+        if truth.any() and not truth.all()
+        for false, true, _ in [roc_curve(truth, score)]
+    ]
 
 
 def draw_precision_recall(path: Path, curves: Sequence[Curve], *, heading: str) -> None:

@@ -74,6 +74,11 @@ class PredictionsFile:
 
     def chosen(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Return some rows with all columns, in the order asked for."""
-        wanted = set(indices)
-        found = {number: row for number, row in enumerate(self.rows()) if number in wanted}
-        return [found[index] for index in indices]
+        wanted, found, start = sorted(set(indices)), [], 0
+        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            here = [index - start for index in wanted if start <= index < start + len(batch)]
+            if here:
+                found += batch.take(pa.array(here)).to_pylist()
+            start += len(batch)
+        rows = dict(zip(wanted, found, strict=True))
+        return [rows[index] for index in indices]
