@@ -67,19 +67,18 @@ def draw_reliability(path: Path, found: Reliability) -> None:
     middles = (np.arange(_BINS)[filled] + 0.5) / _BINS
     width = 0.9 / _BINS
     upper.bar(middles, found.accuracy[filled], width, color=RIGHT, label="right")
-    upper.bar(
-        middles,
-        (found.confidence - found.accuracy)[filled],
-        width,
-        bottom=found.accuracy[filled],
+    upper.hlines(
+        found.confidence[filled],
+        middles - width / 2,
+        middles + width / 2,
         color=WRONG,
-        alpha=0.45,
-        label="gap to the confidence",
+        linewidth=2.5,
+        label="mean confidence",
     )
     upper.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1, label="calibrated")
     upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
     upper.set_title(f"expected calibration error {found.error:.4f}", color=INK, fontsize=11)
-    upper.legend(frameon=False, loc="upper left")
+    figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=9)
     lower.bar(middles, found.counts[filled], width, color=FAINT)
     lower.set(xlabel="confidence", ylabel="images")
     for axes in (upper, lower):
