@@ -73,6 +73,7 @@ def _log(name: str, number: int, reports: Path) -> None:
         for epoch in range(3):
             losses = {"train/loss": 2 / (epoch + 1), "val/accuracy": 0.3 * epoch}
             run.log_metrics(losses, step=epoch)
+            run.log_image(Image.new("RGB", (256, 128 + epoch), "navy"), "val/image_1", epoch)
         run.log_metrics({"test/accuracy": 0.9 + 0.04 * number})
         run.log_artifacts(reports / "plots", "test/plots")
         run.log_artifact(reports / "report.html", "test")
@@ -120,6 +121,9 @@ def test_a_run_has_curves_pictures_and_its_report(page: Page) -> None:
     page.get_by_role("link", name="large", exact=True).click()
     page.get_by_role("tab", name="Model metrics").click()
     expect(page.get_by_text("large (train/loss)", exact=True).first).to_be_visible()
+    page.set_viewport_size({"width": 1440, "height": 2400})  # charts out of sight are not drawn
+    expect(page.get_by_text("val/image_1", exact=True)).to_be_visible()
+    page.wait_for_function("[...document.images].some(image => image.naturalWidth === 256)")
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("test", exact=True).last.click()
     page.get_by_text("report.html", exact=True).last.click()

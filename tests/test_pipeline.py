@@ -55,6 +55,8 @@ def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
     assert {"config.yaml", "data", "test", "training"} <= {
         item.path for item in client.list_artifacts(tracked.info.run_id)
     }
+    pictures = {item.path for item in client.list_artifacts(tracked.info.run_id, "images")}
+    assert sum("val~image_6+step+0" in path and path.endswith(".png") for path in pictures) == 1
     (page,) = client.list_artifacts(tracked.info.run_id, "data")
     assert page.path == "data/report.html"
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from viewfinder import tracking
 from viewfinder.errors import ViewfinderError
@@ -147,12 +148,15 @@ def test_finished_run_holds_everything_logged(client: Any, checkout: Path, tmp_p
         assert run.id is not None
         assert client.get_run(run.id).info.status == "RUNNING"
         run.log_params({"model": {"name": "unet", "widths": [1, 2]}, "steps": [{"p": 0.5}]})
+        sgd = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.1, "momentum": None}
+        run.log_params({"optimizer": sgd})
         run.log_params({f"many.{i}": i for i in range(250)})
         run.log_metrics({"mAP@50": 0.5, **{f"class_{i}": float(i) for i in range(1200)}}, step=3)
         run.log_metrics({"mAP@50": 0.75}, step=4)
         run.log_objective(0.75, "val/mAP", "max")
         run.set_tags({"colour": "blue"})
         run.log_text("hello", "notes/hello.txt")
+        run.log_image(Image.new("RGB", (30, 20)), "val/image_1", 7)
         run.log_artifact(tmp_path / "plots" / "curve.svg", "plots")
         run.log_artifacts(tmp_path / "plots", "all_plots")
     kept = client.get_run(run.id)
@@ -166,12 +170,17 @@ def test_finished_run_holds_everything_logged(client: Any, checkout: Path, tmp_p
     assert kept.data.params["model.widths"] == "[1, 2]"
     assert kept.data.params["steps.0.p"] == "0.5"
     assert kept.data.params["many.249"] == "249"
+    assert kept.data.params["optimizer"] == "SGD"
+    assert {name for name in kept.data.params if name.startswith("optimizer.")} == {"optimizer.lr"}
     assert kept.data.metrics["mAP_50"] == 0.75
     assert kept.data.metrics["class_1199"] == 1199
     assert kept.data.metrics["objective"] == 0.75
     assert [m.step for m in client.get_metric_history(run.id, "mAP_50")] == [3, 4]
     artifacts = checkout / "mlartifacts" / run.id / "artifacts"
     files = {path.relative_to(artifacts).as_posix() for path in artifacts.rglob("*.*")}
+    (picture,) = [name for name in files if name.startswith("images/") and name.endswith(".png")]
+    assert "val~image_1+step+7+" in picture
+    files = {name for name in files if not name.startswith("images/")}
     assert files == {"notes/hello.txt", "plots/curve.svg", "all_plots/curve.svg"}
 
 

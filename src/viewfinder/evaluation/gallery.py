@@ -26,6 +26,7 @@ from viewfinder.evaluation.tiles import (
 _DPI = 100
 _MARGIN, _GAP, _PANEL_GAP = 24, 18, 4
 _HEADER, _CAPTION, _LEGEND = 62, 38, 40
+_EDGE = 4
 _FRAME_POINTS = 3.5
 _SIDE, _BOXED_SIDE = 192, 288
 _CHARACTER_PIXELS = 7.6
@@ -42,6 +43,8 @@ class _Layout:
     columns: int
     tile: tuple[int, int]
     legend: bool
+    header: int = _HEADER
+    margin: int = _MARGIN
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -54,15 +57,15 @@ class _Layout:
         rows = -(-self.count // self.columns)
         legend = _LEGEND if self.legend else 0
         return (
-            _HEADER + rows * (height + _GAP) + legend + _MARGIN // 2,
-            2 * _MARGIN + self.columns * (width + _GAP) - _GAP,
+            self.header + rows * (height + _GAP) - _GAP + legend + self.margin,
+            2 * self.margin + self.columns * (width + _GAP) - _GAP,
         )
 
     def corner(self, index: int, panel: int) -> tuple[int, int]:
         row, column = divmod(index, self.columns)
         height, width = self.cell
-        left = _MARGIN + column * (width + _GAP) + panel * (self.tile[1] + _PANEL_GAP)
-        return _HEADER + row * (height + _GAP), left
+        left = self.margin + column * (width + _GAP) + panel * (self.tile[1] + _PANEL_GAP)
+        return self.header + row * (height + _GAP), left
 
 
 def draw_gallery(
@@ -82,30 +85,65 @@ def draw_gallery(
         heading: Title of the picture.
         key: A line below the title that explains the drawings.
     """
-    first = examples[0]
-    masks = first.predicted.mask is not None
-    boxed = any(len(marks.boxes) for e in examples for marks in (e.truth, e.predicted))
-    height, width = first.image.shape[:2]
+    masks = examples[0].predicted.mask is not None
     layout = _Layout(
         count=len(examples),
-        panels=(3 if first.truth.mask is not None else 2) if masks else 1,
+        panels=(3 if examples[0].truth.mask is not None else 2) if masks else 1,
         columns=min(len(examples), 2 if masks else 4),
-        tile=fit_size(height, width, _BOXED_SIDE if boxed else _SIDE),
+        tile=_tile(examples),
         legend=masks,
     )
-    height, width = layout.size
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    figure = _figure(layout)
     _write(figure, _MARGIN, 14, heading, 14, INK)
     _write(figure, _MARGIN, 39, key, 9, FAINT)
     for index, example in enumerate(examples):
-        if masks:
-            _draw_panels(figure, layout, index, example, classes)
-        else:
-            _draw_single(figure, layout, index, example, classes)
-        _draw_caption(figure, layout, index, example)
+        _draw_example(figure, layout, index, example, classes)
     if masks:
         _draw_legend(figure, examples, classes)
     path.write_bytes(_png(figure))
+
+
+def example_png(example: Example, classes: Sequence[str]) -> bytes:
+    """Draw one example to the edges of a PNG; one with masks as truth (if known) and prediction.
+
+    Args:
+        example: What to draw.
+        classes: Class names.
+    """
+    masks = example.predicted.mask is not None
+    layout = _Layout(
+        count=1,
+        panels=2 if masks and example.truth.mask is not None else 1,
+        columns=1,
+        tile=_tile([example]),
+        legend=False,
+        header=_EDGE,
+        margin=_EDGE,
+    )
+    figure = _figure(layout)
+    _draw_example(figure, layout, 0, example, classes)
+    return _png(figure)
+
+
+def _tile(examples: Sequence[Example]) -> tuple[int, int]:
+    boxed = any(len(marks.boxes) for e in examples for marks in (e.truth, e.predicted))
+    height, width = examples[0].image.shape[:2]
+    return fit_size(height, width, _BOXED_SIDE if boxed else _SIDE)
+
+
+def _figure(layout: _Layout) -> Figure:
+    height, width = layout.size
+    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+
+
+def _draw_example(
+    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+) -> None:
+    if example.predicted.mask is None:
+        _draw_single(figure, layout, index, example, classes)
+    else:
+        _draw_panels(figure, layout, index, example, classes)
+    _draw_caption(figure, layout, index, example)
 
 
 def _draw_single(
@@ -135,7 +173,7 @@ def _draw_panels(
 ) -> None:
     masks = [mask for mask in (example.truth.mask, example.predicted.mask) if mask is not None]
     pictures = [example.image, *(overlay(example.image, mask, classes) for mask in masks)]
-    for panel, picture in enumerate(pictures):
+    for panel, picture in enumerate(pictures[-layout.panels :]):
         draw_image(_axes(figure, layout, index, panel), picture, layout.tile)
 
 

@@ -19,6 +19,11 @@ _PICTURES = (
     ("calibration.png", "Calibration", "Whether a confidence of 80 % is right 80 times of 100."),
     ("predictions.png", "Predictions", "Chosen evenly through the test split."),
     ("worst.png", "The worst predictions", "The worst first."),
+    (
+        "heatmaps.png",
+        "Where it looks",
+        "Bright parts speak for the class: the worst images first, then some of all.",
+    ),
     ("augmentations.png", "What it was trained on", "Training images as the network saw them."),
 )
 

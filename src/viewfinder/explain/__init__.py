@@ -1,6 +1,16 @@
 """A look inside a trained network: where it looks, what its layers answer to, what they cost."""
 
-from viewfinder.explain.look import PARTS, Part, look_inside
+from viewfinder.explain.errors import NoFeatureMapsError
+from viewfinder.explain.look import PARTS, Part, look_inside, write_heatmaps
 from viewfinder.explain.subject import Subject, picture_subject, subjects_of_batch
 
-__all__ = ["PARTS", "Part", "Subject", "look_inside", "picture_subject", "subjects_of_batch"]
+__all__ = [
+    "PARTS",
+    "NoFeatureMapsError",
+    "Part",
+    "Subject",
+    "look_inside",
+    "picture_subject",
+    "subjects_of_batch",
+    "write_heatmaps",
+]

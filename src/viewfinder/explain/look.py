@@ -48,7 +48,7 @@ def look_inside(
         raise ViewfinderError("There is no image to look into the network with. Give one or more.")
     first = subjects[0]
     if "heatmaps" in parts:
-        _write_heatmaps(task, subjects, folder, name, layer)
+        write_heatmaps(folder / "heatmaps.png", task, subjects, name=name, layer=layer)
     if "activations" in parts:
         _write_activations(task, first, folder)
     channels, size = int(first.image.shape[0]), (first.image.shape[1], first.image.shape[2])
@@ -72,9 +72,27 @@ def look_inside(
     return rows
 
 
-def _write_heatmaps(
-    task: VisionTask, subjects: Sequence[Subject], folder: Path, name: str, layer: str | None
+def write_heatmaps(
+    path: Path,
+    task: VisionTask,
+    subjects: Sequence[Subject],
+    *,
+    name: str,
+    layer: str | None = None,
 ) -> None:
+    """Draw where the network looks.
+
+    Args:
+        path: The PNG file to write.
+        task: The trained task.
+        subjects: Images, all of one size.
+        name: What to call the network in the title.
+        layer: The layer of the heatmaps; None takes the last one with feature maps.
+
+    Raises:
+        NoFeatureMapsError: If the network has no layer with feature maps.
+        ViewfinderError: If it has no layer of that name.
+    """
     from viewfinder.explain.class_activation import explain_image
     from viewfinder.explain.heatmaps import draw_heatmaps
     from viewfinder.progress import progress
@@ -82,7 +100,7 @@ def _write_heatmaps(
     with progress(subjects, "heatmaps", len(subjects)) as each:
         explanations = [explain_image(task, subject.image, layer) for subject in each]
     draw_heatmaps(
-        folder / "heatmaps.png",
+        path,
         subjects,
         explanations,
         task.classes,

@@ -1,6 +1,7 @@
 """``viewfinder evaluate EXPERIMENT``: the test split's metrics, tables and pictures."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from viewfinder.workspace import project_dir
 if TYPE_CHECKING:
     from viewfinder.evaluation.predictions.file import PredictionsFile
     from viewfinder.stages.trained import Trained
+
+_EXPLAINED = 4
 
 
 def main(name: str) -> None:
@@ -41,7 +44,8 @@ def main(name: str) -> None:
         reports = project / "reports" / name
         with new_file(reports / "predictions.parquet") as path:
             predictions = _predict(model, path)
-            figures = write_report(predictions, model.data.test_images, reports)
+            figures = write_report(predictions, partial(model.data.images, "test"), reports)
+        _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")
         _draw_training(model, reports, project)
         with new_file(reports / "report.html") as path:
             write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
@@ -84,6 +88,23 @@ def _flat(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
         for key, ending in ends.items()
         if figure.get(key) is not None
     }
+
+
+def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path) -> None:
+    """Draw where the network looks in its worst images and in some of all."""
+    import numpy as np
+
+    from viewfinder.evaluation.selection import even_positions
+    from viewfinder.explain import NoFeatureMapsError, subjects_of_batch, write_heatmaps
+
+    worst = np.argsort(predictions.column("score"), kind="stable")[:_EXPLAINED].tolist()
+    rows = list(dict.fromkeys([*worst, *even_positions(len(predictions), _EXPLAINED)]))
+    subjects = subjects_of_batch(model.data.images("test", rows))
+    try:
+        with new_file(path) as draft:
+            write_heatmaps(draft, model.task, subjects, name=model.config.name)
+    except NoFeatureMapsError as reason:
+        print(f"No heatmaps: {reason}")
 
 
 def _draw_training(model: "Trained", reports: Path, project: Path) -> None:

@@ -100,14 +100,10 @@ def _pictures(
 
 def _test_images(folder: Path, project: Path, count: int) -> "list[Subject]":
     """Return images spread evenly through the test split."""
-    import numpy as np
-
-    from viewfinder.data.loading.dataset import SplitDataset
+    from viewfinder.evaluation.selection import even_positions
     from viewfinder.explain import subjects_of_batch
     from viewfinder.stages.trained import open_trained
 
     data = open_trained(folder, project).data
-    split = data.splits["test"]
-    places = np.linspace(0, len(split) - 1, min(count, len(split))).round().astype(int)
-    dataset = SplitDataset(split, data.view, data.transform)
-    return subjects_of_batch(dataset.__getitems__([(0, int(place)) for place in places]))
+    rows = even_positions(len(data.splits["test"]), count)
+    return subjects_of_batch(data.images("test", rows))

@@ -60,7 +60,7 @@ def _model_facts(model: Trained, reports: Path) -> dict[str, str]:
         "network": _network(config),
         "parameters": f"{parameters:,} ({4 * parameters / 1e6:.1f} MB in float32)",
         "input": f"{height} x {width} pixels, {config.image.channels} channels",
-        "one image": f"{_latency(model.task, model.data.test_images([0])):.1f} ms, "
+        "one image": f"{_latency(model.task, model.data.images('test', [0])):.1f} ms, "
         f"{model.task.device.type}, {torch.get_num_threads()} threads",
         "optimizer": f"{str(config.optimizer._target_).rpartition('.')[2]}, "
         f"rate {config.optimizer.lr:g}, batches of {config.loader.batch_size}",

@@ -27,6 +27,8 @@ from viewfinder.outputs import new_file, new_folder
 from viewfinder.workspace import project_dir, root
 
 if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
     from viewfinder.data.loading.datamodule import VisionDataModule
     from viewfinder.data.schema import Split
     from viewfinder.tasks.base import VisionTask
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 
 _FIGURES, _HISTORY = "train.json", "curves.csv"
+_PICTURED = 6
 _ROLES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
@@ -124,7 +127,11 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
         )
         state.remember_run(run.id)
         _log_inputs(run, config, settings, data, digests)
-        result = training.run(resume_from=state.last_checkpoint, logger=run.logger())
+        result = training.run(
+            resume_from=state.last_checkpoint,
+            logger=run.logger(),
+            observers=[_epoch_pictures(run, data)] if run.id else [],
+        )
         description = {
             "name": config.name,
             "classes": data.classes,
@@ -226,6 +233,18 @@ def _write(
         path.write_text(json.dumps(describe(result, task), indent=2) + "\n")
     with new_file(report / _HISTORY) as path:
         _write_rows(path, result.history)
+
+
+def _epoch_pictures(run: Run, data: VisionDataModule) -> Callback:
+    """Return what shows the same validation images epoch by epoch in the tracking run."""
+    from viewfinder.evaluation.epoch_pictures import EpochPictures
+    from viewfinder.evaluation.selection import even_positions
+
+    rows = even_positions(len(data.splits["val"]), _PICTURED)
+    return EpochPictures(
+        data.images("val", rows),
+        lambda picture, number, epoch: run.log_image(picture, f"val/image_{number}", epoch),
+    )
 
 
 def _data_paths(config: DictConfig) -> dict[str, str]:

@@ -13,6 +13,8 @@ METRICS_PER_BATCH = 1000
 DIGEST_LIMIT = 36
 _KEY_LIMIT = 250
 _FORBIDDEN = re.compile(r"[^\w./: -]")
+_WHAT_TO_BUILD = "_target_"
+_HOW_TO_BUILD = frozenset({"_partial_", "_convert_", "_recursive_"})
 
 T = TypeVar("T")
 
@@ -25,7 +27,9 @@ def entry_name(name: str) -> str:
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Flatten nested mappings into dotted names and strings.
 
-    Lists of plain values stay one entry, in JSON; lists that hold mappings are numbered.
+    Lists of plain values stay one entry, in JSON; lists that hold mappings are numbered. A class
+    that is built (Hydra's ``_target_``) stands by its short name: ``optimizer: AdamW``. Options
+    that are not set are left out.
 
     Args:
         tree: The resolved config, or a part of it.
@@ -34,7 +38,11 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in tree.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if value is None or key in _HOW_TO_BUILD:
+            continue
+        if key == _WHAT_TO_BUILD and prefix:
+            flat[entry_name(prefix[:-1])] = str(value).rpartition(".")[2]
+        elif isinstance(value, Mapping):
             flat |= flatten(value, f"{name}.")
         elif isinstance(value, list | tuple):
             if any(isinstance(item, Mapping) for item in value):

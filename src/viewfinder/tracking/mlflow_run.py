@@ -24,6 +24,7 @@ from viewfinder.tracking.refusal import store_errors
 from viewfinder.tracking.store import Store
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from pytorch_lightning.loggers import MLFlowLogger
 
 
@@ -91,6 +92,11 @@ class MlflowRun:
         """Upload what is in a folder."""
         with store_errors(self._store.uri):
             self._store.client.log_artifacts(self._id, str(directory), folder)
+
+    def log_image(self, image: Image, key: str, step: int) -> None:
+        """Add a picture to those of one key."""
+        with store_errors(self._store.uri):
+            self._store.client.log_image(self._id, image, key=key, step=step)
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Write a text artifact."""

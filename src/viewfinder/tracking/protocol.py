@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from pytorch_lightning.loggers import MLFlowLogger
 
 
@@ -51,6 +52,9 @@ class Run(Protocol):
 
     def log_artifacts(self, directory: str | Path, folder: str | None = None) -> None:
         """Upload what is in ``directory`` into ``folder`` of the run's artifacts."""
+
+    def log_image(self, image: Image, key: str, step: int) -> None:
+        """Add a picture to those of ``key``, which MLflow shows side by side and over the steps."""
 
     def log_text(self, text: str, artifact_file: str) -> None:
         """Write ``text`` as the artifact ``artifact_file``."""
@@ -118,6 +122,9 @@ class NoRun:
         """Do nothing."""
 
     def log_artifacts(self, directory: str | Path, folder: str | None = None) -> None:
+        """Do nothing."""
+
+    def log_image(self, image: Image, key: str, step: int) -> None:
         """Do nothing."""
 
     def log_text(self, text: str, artifact_file: str) -> None:

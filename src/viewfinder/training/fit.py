@@ -3,7 +3,7 @@
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -75,12 +75,19 @@ class Training:
     best: ModelCheckpoint
     history: History
 
-    def run(self, *, resume_from: Path | None, logger: Logger | None) -> FitResult:
+    def run(
+        self,
+        *,
+        resume_from: Path | None,
+        logger: Logger | None,
+        observers: Sequence[Callback] = (),
+    ) -> FitResult:
         """Train, or go on with a training that was cut off.
 
         Args:
             resume_from: Checkpoint to go on from.
             logger: Where metrics go besides the history.
+            observers: Callbacks that watch the training and change nothing.
 
         Raises:
             KeyboardInterrupt: If the user interrupted it; the state allows to go on.
@@ -95,6 +102,7 @@ class Training:
             if self.options.compile:  # after the tuning, which would compile for each batch size
                 self.task.model.compile()
             self.trainer.loggers = [logger] if logger else []
+            self.trainer.callbacks[:0] = observers  # type: ignore[attr-defined]
             with memory_errors(self.data.batch_size, self.data.transform.size):
                 self.trainer.fit(self.task, self.data, ckpt_path=resume_from)
         except SystemExit as stop:

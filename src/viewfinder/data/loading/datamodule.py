@@ -139,9 +139,10 @@ class VisionDataModule(pl.LightningDataModule):
         """Return the test batches."""
         return self._loader("test")
 
-    def test_images(self, indices: Sequence[int]) -> Batch:
-        """Return some test images, by row, as one batch."""
-        return self._dataset("test", training=False).__getitems__([(0, row) for row in indices])
+    def images(self, split: Split, rows: Sequence[int]) -> Batch:
+        """Return some images of a split, by row, as one batch without augmentation."""
+        dataset = SplitDataset(self.splits[split], self.view, self.transform)
+        return dataset.__getitems__([(0, row) for row in rows])
 
     def _loader(self, split: Split, *, training: bool = False) -> DataLoader[Batch]:
         dataset = self._dataset(split, training=training)
