@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from browser import Scheme, check_page
 from numpy.typing import NDArray
 
 from viewfinder import cli, tracking
@@ -400,6 +401,16 @@ def test_the_page_shows_the_images_that_changed(project: Path, task: str, pictur
     assert page.count("data:image/jpeg") == 2 * pictures
     assert page.count('title="001.png"') == page.count('title="002.png"') == 1
     assert 'title="000.png"' not in page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_browser_shows_the_page_whole(project: Path, width: int, scheme: Scheme) -> None:
+    digest = write_test_split(project, 4)
+    for name, good in (("before", (True, True, False, True)), ("after", (True, False, True, True))):
+        rows = [changed("detection", good=one) for one in good]
+        write(project, name, rows, task="detection", digest=digest)
+    assert cli.main(["compare", "before", "after", "--output", "page.html"]) == 0
+    check_page(project / "page.html", width=width, scheme=scheme)
 
 
 def test_a_model_that_is_not_there_is_refused(

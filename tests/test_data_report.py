@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import Scheme, check_page
 from split_project import STRATIFIED, encode, make_project, members, output, pets, picture, report
 
 from viewfinder.cli import main
@@ -74,6 +75,11 @@ def test_the_page_needs_nothing_else_and_shows_pictures(boxes: Path) -> None:
     assert "cat/0.png" in page
     assert "prefers-color-scheme: dark" in page
     assert len(page) < 3_000_000
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_browser_shows_the_page_whole(boxes: Path, width: int, scheme: Scheme) -> None:
+    check_page(output(boxes) / "report.html", width=width, scheme=scheme)
 
 
 def test_names_from_the_data_are_text_on_the_page(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from browser import chromium
+from browser import Scheme, check_page
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -61,27 +60,9 @@ def test_the_page_says_how_sure_each_figure_is(page: str) -> None:
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_the_page_whole(
-    page: str, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+    page: str, tmp_path: Path, width: int, scheme: Scheme
 ) -> None:
-    asked: list[str] = []
-    said: list[str] = []
-    with chromium() as browser:
-        tab = browser.new_page(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True
-        )
-        tab.on("request", lambda request: asked.append(request.url[:40]))
-        tab.on("console", lambda message: said.append(message.text))
-        tab.goto((tmp_path / "report.html").as_uri())
-        assert tab.evaluate("document.documentElement.scrollWidth") == width
-        assert tab.evaluate("[...document.images].every(image => image.naturalWidth > 0)")
-        back, ink = (
-            tab.evaluate(f"getComputedStyle(document.body).{name}")
-            for name in ("backgroundColor", "color")
-        )
-    assert not said
-    assert not [url for url in asked if not url.startswith(("file:", "data:"))]
-    dark = sum(map(int, re.findall(r"\d+", back)[:3])) < sum(map(int, re.findall(r"\d+", ink)[:3]))
-    assert dark == (scheme == "dark")
+    check_page(tmp_path / "report.html", width=width, scheme=scheme)
 
 
 def test_names_are_text_and_never_markup(page: str) -> None:
