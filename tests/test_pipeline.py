@@ -106,6 +106,25 @@ def test_a_knob_reruns_only_its_experiment(run: Run, clone: Path) -> None:
     repro(run)
 
 
+def test_dvc_shows_what_a_change_did_since_the_last_commit(run: Run, clone: Path) -> None:
+    run("git", "add", "-A")
+    run("git", "commit", "-q", "-m", "Lock")
+    with changed_section(clone, "classification", {"trainer": {"limit_train_batches": 4}}):
+        run("dvc", "repro", "evaluate@classification")
+        metrics = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
+        run("dvc", "plots", "diff", "--out", "differences")
+    changed = metrics["reports/classification/metrics.json"]["log_loss.value"]
+    assert changed["diff"] == changed["new"] - changed["old"] != 0
+    assert "reports/detection/metrics.json" not in metrics
+    pictures = {path.name for path in (clone / "differences" / "static").iterdir()}
+    for revision in ("HEAD", "workspace"):
+        for name in ("confusion", "precision_recall", "predictions", "heatmaps"):
+            assert f"{revision}_reports_classification_plots_{name}.png" in pictures
+    page = (clone / "differences" / "index.html").read_text()
+    assert "Loss of classification" in page
+    repro(run)
+
+
 def test_an_export_option_reruns_only_the_export(run: Run, clone: Path) -> None:
     with changed_section(clone, "classification", {"export": {"tolerance": 0.002}}):
         assert repro(run) == {"configure@classification", "export@classification"}
