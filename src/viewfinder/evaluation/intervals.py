@@ -71,7 +71,7 @@ def figures(
         resamples: How many draws the intervals come from.
     """
     found = headline_figures(measure, resampled([measure], groups, resamples)[0])
-    found |= {name: _figure(measure, name, value) for name, value in measure.others().items()}
+    found |= {name: metric_figure(measure, name, value) for name, value in measure.others().items()}
     return dict(sorted(found.items()))
 
 
@@ -79,7 +79,9 @@ def headline_figures(measure: Measure, draws: Draws) -> dict[str, Figure]:
     """Return the headline metrics of a measure with the intervals that resamples of them give."""
     values = measure.headline(np.ones(measure.images))
     ends = {name: interval(of_metric) for name, of_metric in draws.items()}
-    return {name: _figure(measure, name, value, ends.get(name)) for name, value in values.items()}
+    return {
+        name: metric_figure(measure, name, value, ends.get(name)) for name, value in values.items()
+    }
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -91,9 +93,17 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _figure(
+def metric_figure(
     measure: Measure, name: str, value: float, ends: tuple[float, float] | None = None
 ) -> Figure:
+    """Return a metric with its interval, or why it has no value.
+
+    Args:
+        measure: What computed it.
+        name: Of the metric.
+        value: Not a number if it is not defined.
+        ends: Of its interval, if there is one.
+    """
     if np.isnan(value):
         reason = measure.reasons.get(name, "not defined on these images")
         return Figure(None, reason=reason)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from viewfinder.evaluation.analysis.section import failures
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import RESAMPLES
 from viewfinder.pages import embedded, render
@@ -71,6 +72,7 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
         "columns": columns,
         "rows": rows,
         "pictures": _pictures(folder / "plots"),
+        "failures": failures(folder),
     }
     path.write_text(render("viewfinder.evaluation", "page.html.j2", context), encoding="utf-8")
 

@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.evaluation.analysis.writing import write_analysis
 from viewfinder.evaluation.calibration import draw_reliability, reliability
 from viewfinder.evaluation.errors import draw_errors, write_errors
 from viewfinder.evaluation.figures import Figure, as_values
@@ -15,7 +19,11 @@ from viewfinder.outputs import new_file, new_folder
 
 
 def write_report(
-    predictions: PredictionsFile, images: Images, folder: Path, resamples: int = RESAMPLES
+    predictions: PredictionsFile,
+    images: Images,
+    folder: Path,
+    resamples: int = RESAMPLES,
+    training_images: NDArray[np.int64] | None = None,
 ) -> dict[str, Figure]:
     """Write what there is to say about predictions.
 
@@ -23,14 +31,15 @@ def write_report(
     one class stands against another) ``confusion.png`` and (for classification and localization)
     ``calibration.png``, and ``tables/`` with ``per_class.csv`` and (for the same two)
     ``confusion.csv``; of detectors also what each kind of mistake costs, ``errors.png`` and
-    ``errors.csv``. They replace those of an earlier report once all of them are complete; other
-    files in the folder stay.
+    ``errors.csv``. Where the model fails is told by what ``write_analysis`` adds. They replace
+    those of an earlier report once all of them are complete; other files in the folder stay.
 
     Args:
         predictions: The predictions for a split.
         images: Returns the batch of the images of some rows.
         folder: Where to write; made if it does not exist.
         resamples: How many draws the intervals come from.
+        training_images: Number of training images that show each class, [C], if it is known.
 
     Returns:
         The metrics, sorted by name.
@@ -47,6 +56,16 @@ def write_report(
         metrics |= _calibration(predictions, plots)
         _errors(predictions, plots, tables)
         draw_galleries(predictions, images, plots)
+        write_analysis(
+            predictions,
+            measure,
+            metrics,
+            images,
+            plots,
+            tables,
+            training_images=training_images,
+            resamples=resamples,
+        )
         metrics = dict(sorted(metrics.items()))
         text = json.dumps(as_values(metrics), indent=2, allow_nan=False)
         file.write_text(text + "\n", encoding="utf-8")

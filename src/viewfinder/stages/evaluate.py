@@ -11,6 +11,7 @@ from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
 if TYPE_CHECKING:
+    from viewfinder.data.loading.datamodule import VisionDataModule
     from viewfinder.evaluation.predictions.file import PredictionsFile
     from viewfinder.stages.trained import Trained
 
@@ -20,6 +21,8 @@ _EXPLAINED = 4
 def main(name: str) -> None:
     """Write ``reports/<name>/``: predictions, metrics, plots, tables and a page of all of them."""
     from viewfinder import tracking
+    from viewfinder.assembly import build_datamodule
+    from viewfinder.evaluation.analysis.class_frequency import training_images
     from viewfinder.evaluation.page import write_page
     from viewfinder.evaluation.report import write_report
     from viewfinder.stages.facts import collect_facts
@@ -44,9 +47,12 @@ def main(name: str) -> None:
         reports = project / "reports" / name
         with new_file(reports / "predictions.parquet") as path:
             predictions = _predict(model, path)
-            figures = write_report(predictions, partial(model.data.images, "test"), reports)
+            training = build_datamodule(model.config, ("train",), project)
+            counts = training_images(training.splits["train"], model.task.classes)
+            images = partial(model.data.images, "test")
+            figures = write_report(predictions, images, reports, training_images=counts)
         _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")
-        _draw_training(model, reports, project)
+        _draw_training(model, training, reports)
         with new_file(reports / "report.html") as path:
             write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
         metrics = as_values(figures)
@@ -107,9 +113,8 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
         print(f"No heatmaps: {reason}")
 
 
-def _draw_training(model: "Trained", reports: Path, project: Path) -> None:
+def _draw_training(model: "Trained", data: "VisionDataModule", reports: Path) -> None:
     """Draw what the model was trained on, and how its training went."""
-    from viewfinder.assembly import build_datamodule
     from viewfinder.evaluation.augmentations import draw_augmentations
     from viewfinder.evaluation.curves import draw_curves, read_history
 
@@ -117,7 +122,6 @@ def _draw_training(model: "Trained", reports: Path, project: Path) -> None:
     with new_file(reports / "plots" / "curves.png") as path:
         draw_curves(history, path, monitor=model.task.monitor, mode=model.task.mode)
     config = model.config
-    data = build_datamodule(config, ("train",), project)
     with new_file(reports / "plots" / "augmentations.png") as path:
         draw_augmentations(
             path,

@@ -36,9 +36,19 @@ class ErrorCost:
 
 
 @dataclass(frozen=True)
-class _Detection:
-    """A detection; ``thing`` is the object, by image and number, that it is near to."""
+class Judged:
+    """A detection that counts, and what became of it.
 
+    Attributes:
+        index: Its number among the image's detections.
+        label: Its class.
+        score: Its score.
+        hit: Whether it found an object at IoU 0.5.
+        error: Its mistake if not.
+        thing: The object that it should have found, by image and number.
+    """
+
+    index: int
     label: int
     score: float
     hit: bool
@@ -53,11 +63,11 @@ def error_costs(images: Sequence[ImageObjects], classes: int) -> dict[ErrorType,
         images: The objects and detections of each image.
         classes: Number of classes.
     """
-    detections: list[_Detection] = []
+    detections: list[Judged] = []
     free: dict[tuple[int, int], int] = {}  # class of the objects that nothing found
     objects = np.zeros(classes)
     for number, image in enumerate(images):
-        told, found = _sorted_out(image, number)
+        told, found = judge(image, number)
         detections += told
         counted = np.flatnonzero(~image.crowd)
         objects += np.bincount(image.labels[counted], minlength=classes)
@@ -77,8 +87,8 @@ def error_costs(images: Sequence[ImageObjects], classes: int) -> dict[ErrorType,
 
 
 def _mended(
-    detections: Sequence[_Detection], kind: ErrorType, free: Mapping[tuple[int, int], int]
-) -> list[_Detection]:
+    detections: Sequence[Judged], kind: ErrorType, free: Mapping[tuple[int, int], int]
+) -> list[Judged]:
     """Mend one kind of mistake.
 
     Of the detections near to an object that nothing found, the best finds it, with its class; the
@@ -94,7 +104,7 @@ def _mended(
     return kept
 
 
-def _mean_precision(detections: Sequence[_Detection], objects: Floats) -> float:
+def _mean_precision(detections: Sequence[Judged], objects: Floats) -> float:
     """Return the mean over the classes with objects of the average precision at IoU 0.5."""
     labels = np.array([item.label for item in detections], np.int64)
     scores = np.array([item.score for item in detections])
@@ -110,8 +120,13 @@ def _mean_precision(detections: Sequence[_Detection], objects: Floats) -> float:
     return float(np.mean(precisions)) if precisions else 0.0
 
 
-def _sorted_out(image: ImageObjects, number: int) -> tuple[list[_Detection], Bools]:
-    """Return the detections that count, with their mistakes, and which objects were found."""
+def judge(image: ImageObjects, number: int) -> tuple[list[Judged], Bools]:
+    """Return the detections that count, with their mistakes, and which objects were found.
+
+    Args:
+        image: The objects and detections.
+        number: The image's number, for ``Judged.thing``.
+    """
     hits, partners = _partners(image)
     found = np.zeros(len(image.labels), np.bool_)
     found[partners[hits]] = True
@@ -122,7 +137,7 @@ def _sorted_out(image: ImageObjects, number: int) -> tuple[list[_Detection], Boo
             continue
         error, thing = (None, None) if right else _mistake(image, index, found)
         place = None if thing is None else (number, thing)
-        told.append(_Detection(int(label), float(score), right, error, place))
+        told.append(Judged(index, int(label), float(score), right, error, place))
     return told, found
 
 

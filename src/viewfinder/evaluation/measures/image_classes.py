@@ -99,7 +99,7 @@ class ImageClasses:
             ["actual", "predicted"],
             ([names[actual], names[predicted]] for actual, predicted in pairs),
         )
-        draw_confusion(plots / "confusion.png", self._counts(), names, unit="images")
+        draw_confusion(plots / "confusion.png", self.confusion(), names, unit="images")
         self.by_class().write(tables)
         self._draw_curves(plots)
 
@@ -117,14 +117,15 @@ class ImageClasses:
     def by_class(self) -> ClassTable:
         """Return precision, recall and F1 of each class."""
         return ClassTable(
-            list(PRECISION_RECALL), precision_recall_rows(self._counts(), self._classes)
+            list(PRECISION_RECALL), precision_recall_rows(self.confusion(), self._classes)
         )
 
     def right(self) -> NDArray[np.bool_]:
         """Return whether each image's likeliest class is the true one."""
         return np.asarray(self.labels == self.predicted)
 
-    def _counts(self) -> NDArray[np.int64]:
+    def confusion(self) -> NDArray[np.int64]:
+        """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
         return self._confusion(np.ones(self.images)).astype(np.int64)
 
     def _confusion(self, weights: Weights) -> NDArray[np.float64]:

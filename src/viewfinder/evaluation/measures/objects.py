@@ -1,18 +1,21 @@
 """Any number of objects an image, by their boxes or by their masks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
 from viewfinder.evaluation.measures.matching import Floats, ImageObjects, match
 from viewfinder.evaluation.measures.measure import Weights
+from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
 from viewfinder.evaluation.ranking_curves import Curve, draw_precision_recall
 
 _ALL = (0.0, 1e10)
-_SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 _MOST = (1, 10, 100)
 _IOU_50, _IOU_75 = 0, 5
 _COLUMNS = ("ap", "ap_50", "recall")
@@ -38,7 +41,7 @@ class Objects:
         self._all = [_matches(kept, label, _ALL) for label in labels]
         self._sized = {
             size: [_matches(kept, label, areas) for label in labels]
-            for size, areas in _SIZES.items()
+            for size, areas in SIZES.items()
         }
 
     @property
@@ -46,7 +49,7 @@ class Objects:
         """Why a metric may not be defined, by name."""
         sized = {
             f"{self._prefix}{kind}_{size}": f"no {size} object in any image"
-            for size in _SIZES
+            for size in SIZES
             for kind in ("map", "mar")
         }
         whole = ("map", "map_50", "map_75", *(f"mar_{most}" for most in _MOST))
@@ -106,45 +109,62 @@ class Objects:
     def right(self) -> None:
         """Return nothing: detections are better or worse."""
 
+    def of_classes(self, labels: Collection[int]) -> Self:
+        """Return the measure whose ``headline`` is about some classes alone."""
+        part = copy.copy(self)
+        part._all = [self._all[label] for label in labels]
+        return part
+
+    def of_size(self, size: str) -> Self:
+        """Return the measure whose ``headline`` is about objects of one of ``SIZES`` alone."""
+        part = copy.copy(self)
+        part._all = self._sized[size]
+        return part
+
 
 class Instances:
-    """As ``Objects``, by masks and by boxes.
+    """As ``Objects``, by masks and by boxes, and panoptic quality.
 
     Args:
         masks: The measure of the masks.
         boxes: The measure of the boxes.
+        panoptic: The measure of the masks without overlaps.
     """
 
-    def __init__(self, masks: Objects, boxes: Objects) -> None:
+    def __init__(self, masks: Objects, boxes: Objects, panoptic: PanopticQuality) -> None:
         self.images = masks.images
-        self._kinds = (masks, boxes)
+        self.masks = masks
+        self._boxes = boxes
+        self._panoptic = panoptic
 
     @property
     def reasons(self) -> Mapping[str, str]:
         """Why a metric may not be defined, by name."""
-        masks, boxes = self._kinds
-        return {**masks.reasons, **boxes.reasons}
+        return {**self.masks.reasons, **self._boxes.reasons, **self._panoptic.reasons}
 
     def headline(self, weights: Weights) -> dict[str, float]:
-        """Return COCO's figures over all sizes, by masks and by boxes."""
-        masks, boxes = self._kinds
-        return masks.headline(weights) | boxes.headline(weights)
+        """Return COCO's figures over all sizes, by masks and by boxes, and panoptic quality."""
+        coco = self.masks.headline(weights) | self._boxes.headline(weights)
+        return coco | self._panoptic.headline(weights)
 
     def others(self) -> dict[str, float]:
         """Return COCO's further figures, by masks and by boxes."""
-        masks, boxes = self._kinds
-        return masks.others() | boxes.others()
+        return self.masks.others() | self._boxes.others()
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the figures of each class, by masks and by boxes, and the curves of the masks."""
         self.by_class().write(tables)
-        self._kinds[0].draw_curves(plots)
+        self.masks.draw_curves(plots)
 
     def by_class(self) -> ClassTable:
-        """Return the figures of each class, by masks and by boxes."""
-        masks, boxes = (kind.by_class() for kind in self._kinds)
-        joined = [[*row, *other[2:]] for row, other in zip(masks.rows, boxes.rows, strict=True)]
-        return ClassTable([*masks.columns, *boxes.columns], joined)
+        """Return the figures of each class, by masks and by boxes, and its panoptic quality."""
+        masks, boxes = self.masks.by_class(), self._boxes.by_class()
+        qualities = self._panoptic.by_class()
+        joined = [
+            [*row, *other[2:], *rounded_or_blank(three)]
+            for row, other, three in zip(masks.rows, boxes.rows, qualities, strict=True)
+        ]
+        return ClassTable([*masks.columns, *boxes.columns, *QUALITIES], joined)
 
     def right(self) -> None:
         """Return nothing: detections are better or worse."""

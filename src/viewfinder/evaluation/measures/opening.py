@@ -1,6 +1,6 @@
 """The measure that fits a table of predictions."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,11 @@ from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedCl
 from viewfinder.evaluation.measures.matching import Floats, ImageObjects
 from viewfinder.evaluation.measures.measure import Measure
 from viewfinder.evaluation.measures.objects import Instances, Objects
+from viewfinder.evaluation.measures.panoptic import ImageMasks, PanopticQuality
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.evaluation.predictions.file import PredictionsFile
-from viewfinder.evaluation.predictions.rows import decode_map
+from viewfinder.evaluation.predictions.rows import decode_map, decode_masks
 
 Row = Mapping[str, Any]
 
@@ -68,15 +69,26 @@ def image_objects(file: PredictionsFile) -> list[ImageObjects]:
 
 
 def _instances(file: PredictionsFile) -> Measure:
-    masks = Objects(_rows_by_masks(file), file.info.classes, "mask_")
+    classes = file.info.classes
     return Instances(
-        masks, Objects((_by_boxes(row) for row in file.rows()), file.info.classes, "box_")
+        masks=Objects((_by_masks(row) for row in file.rows()), classes, "mask_"),
+        boxes=Objects((_by_boxes(row) for row in file.rows()), classes, "box_"),
+        panoptic=PanopticQuality(
+            (_decoded(row) for row in file.rows()), classes, file.info.told_from
+        ),
     )
 
 
-def _rows_by_masks(file: PredictionsFile) -> Iterator[ImageObjects]:
-    for row in file.rows():
-        yield _by_masks(row)
+def _decoded(row: Row) -> ImageMasks:
+    size = row["height"], row["width"]
+    return ImageMasks(
+        labels=np.array(row["labels"], np.int64),
+        crowd=np.array(row["crowd"], np.bool_),
+        masks=decode_masks(row["masks"], *size),
+        found_labels=np.array(row["predicted_labels"], np.int64),
+        scores=np.array(row["predicted_scores"], np.float64),
+        found_masks=decode_masks(row["predicted_masks"], *size),
+    )
 
 
 def _by_boxes(row: Row) -> ImageObjects:

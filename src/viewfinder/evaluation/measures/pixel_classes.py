@@ -1,7 +1,9 @@
 """One class a pixel."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import copy
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,12 +74,12 @@ class PixelClasses:
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the heat map of the confusion, and the figures by class."""
-        draw_confusion(plots / "confusion.png", self._counts(), self._classes, unit="pixels")
+        draw_confusion(plots / "confusion.png", self.confusion(), self._classes, unit="pixels")
         self.by_class().write(tables)
 
     def by_class(self) -> ClassTable:
         """Return precision, recall, F1, IoU and boundary F1 of each class."""
-        matrix = self._counts()
+        matrix = self.confusion()
         outlines = boundary_f1(self._outlines.sum(axis=0))
         columns = zip(
             precision_recall_rows(matrix, self._classes),
@@ -93,7 +95,14 @@ class PixelClasses:
     def right(self) -> None:
         """Return nothing: a mask is better or worse."""
 
-    def _counts(self) -> NDArray[np.int64]:
+    def of_classes(self, labels: Collection[int]) -> Self:
+        """Return the measure whose ``headline`` has means over some classes alone."""
+        part = copy.copy(self)
+        part._solid = self._solid & np.isin(np.arange(len(self._classes)), list(labels))
+        return part
+
+    def confusion(self) -> NDArray[np.int64]:
+        """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
         return self._confusions.sum(axis=0).astype(np.int64)
 
 

@@ -1,6 +1,6 @@
 """Any number of classes an image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,17 @@ class PresentClasses:
     def right(self) -> NDArray[np.bool_]:
         """Return whether every class of each image is told right."""
         return np.asarray((self._labels == self._told).all(axis=1))
+
+    def of_classes(self, labels: Collection[int]) -> "PresentClasses":
+        """Return the measure of some classes alone."""
+        kept = sorted(labels)
+        return PresentClasses(
+            self._labels[:, kept],
+            self._probabilities[:, kept],
+            self._told[:, kept],
+            [self._classes[label] for label in kept],
+            [self._thresholds[label] for label in kept],
+        )
 
     def _average_precisions(self, weights: Weights) -> NDArray[np.float64]:
         """Return the average precision of each class [C]; not a number where it does not occur."""

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 _METADATA_KEY = b"viewfinder"
 VERSION = 1
+_UNDECIDED = 0.5
 
 _SHARES = pa.list_(pa.float32())
 _BOX = pa.list_(pa.float32(), 4)
@@ -24,6 +25,7 @@ _EVERY_TASK = {
     "group": pa.string(),
     "height": pa.int32(),  # of the model's input, which all boxes and masks lie in, pixels
     "width": pa.int32(),
+    "brightness": pa.float32(),  # mean luminance of the model's input, from 0 to 1
     "loss": pa.float32(),
     "score": pa.float32(),  # orders images from the worst prediction (smallest) to the best
 }
@@ -71,6 +73,11 @@ class PredictionsInfo:
     digest: str
     thresholds: list[float] | None = None
     version: int = VERSION
+
+    @property
+    def told_from(self) -> list[float]:
+        """The thresholds; 0.5 of each class where the table has none."""
+        return self.thresholds or [_UNDECIDED] * len(self.classes)
 
 
 def predictions_schema(info: PredictionsInfo) -> pa.Schema:

@@ -18,6 +18,8 @@ from viewfinder.tasks.instances import instances_with_crowds, pasted_instances
 
 Row = dict[str, Any]
 
+_LUMINANCE = (0.299, 0.587, 0.114)
+
 
 def rows_of(task: str, predictions: Predictions, batch: Batch) -> list[Row]:
     """Return a row for each image of a batch, without its loss, score and group.
@@ -30,9 +32,19 @@ def rows_of(task: str, predictions: Predictions, batch: Batch) -> list[Row]:
     height, width = batch["image"].shape[-2:]
     rows = _ROWS[task](predictions, batch)
     return [
-        {"id": name, "height": height, "width": width, **row}
-        for name, row in zip(batch["id"], rows, strict=True)
+        {"id": name, "height": height, "width": width, "brightness": brightness, **row}
+        for name, brightness, row in zip(
+            batch["id"], _brightness(batch["image"]), rows, strict=True
+        )
     ]
+
+
+def _brightness(images: Tensor) -> list[float]:
+    """Return the mean luminance (ITU-R BT.601) of images, uint8 [B, 1 or 3, H, W], from 0 to 1."""
+    means = images.cpu().float().mean(dim=(2, 3)) / 255
+    if means.shape[1] == 1:
+        return means[:, 0].tolist()
+    return (means @ torch.tensor(_LUMINANCE)).tolist()
 
 
 def predictions_of(task: str, rows: Sequence[Mapping[str, Any]]) -> Predictions:

@@ -1,0 +1,1 @@
+"""Where a model fails: confused classes, mistakes it is sure of, weak slices, suspected labels."""

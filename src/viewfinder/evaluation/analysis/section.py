@@ -1,0 +1,107 @@
+"""The part of a report's page about where the model fails."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from viewfinder.pages import embedded
+
+_MOST_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table, a picture, or both, below one heading.
+
+    Attributes:
+        title: The heading.
+        note: What it shows.
+        columns: Of the table.
+        rows: Its first rows.
+        more: How many rows follow in the file.
+        picture: As an address that holds it, if there is one.
+    """
+
+    title: str
+    note: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    more: int
+    picture: str | None
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a part comes from; of ``files`` the table has all rows shown if ``whole``."""
+
+    title: str
+    note: str
+    table: str | None = None
+    picture: str | None = None
+    whole: bool = False
+    leave_out: frozenset[str] = frozenset()
+
+
+_SOURCES = (
+    _Source(
+        "By slice",
+        "Dot: the metric on a part of the test images; bar: its 95 % interval; dashed: all images. "
+        "Orange where the whole interval lies below the value of all images. Of many slices one "
+        "or the other looks weak by chance.",
+        "slices.csv",
+        "slices.png",
+        whole=True,
+        leave_out=frozenset({"kind"}),
+    ),
+    _Source("Confused pairs", "Most frequent first.", "confused_pairs.csv"),
+    _Source(
+        "The most confident mistakes",
+        "Where the model is wrong and sure of it.",
+        picture="confident_mistakes.png",
+    ),
+    _Source("Missed objects", "Largest first.", picture="missed.png"),
+    _Source(
+        "Invented objects", "Detections that match nothing, surest first.", None, "invented.png"
+    ),
+    _Source(
+        "Labels that may be wrong",
+        "No more than suspicions, to be looked at: here the model contradicts the given label "
+        "more surely than its usual mistakes explain.",
+        "suspected_labels.csv",
+        "suspected_labels.png",
+    ),
+)
+
+
+def failures(folder: Path) -> list[Part]:
+    """Return what there is to show; nothing for what has neither rows nor a picture.
+
+    Args:
+        folder: The report's folder, with ``tables/`` and ``plots/``.
+    """
+    parts = [_part(source, folder) for source in _SOURCES]
+    return [part for part in parts if part.rows or part.picture]
+
+
+def _part(source: _Source, folder: Path) -> Part:
+    columns, rows = _read(folder / "tables" / source.table if source.table else None)
+    kept = [place for place, name in enumerate(columns) if name not in source.leave_out]
+    shown = rows if source.whole else rows[:_MOST_ROWS]
+    picture = folder / "plots" / source.picture if source.picture else None
+    return Part(
+        title=source.title,
+        note=source.note,
+        columns=[columns[place].replace("_", " ") for place in kept],
+        rows=[[row[place] for place in kept] for row in shown],
+        more=len(rows) - len(shown),
+        picture=embedded(picture) if picture is not None and picture.is_file() else None,
+    )
+
+
+def _read(path: Path | None) -> tuple[list[str], list[list[str]]]:
+    if path is None or not path.is_file():
+        return [], []
+    with path.open(newline="", encoding="utf-8") as file:
+        columns, *rows = csv.reader(file)
+    return columns, rows

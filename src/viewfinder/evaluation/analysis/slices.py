@@ -1,0 +1,142 @@
+"""Parts of the test images, or of what they show, that a model may be weak on."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from viewfinder.evaluation.analysis.class_frequency import by_frequency
+from viewfinder.evaluation.measures.measure import Measure
+from viewfinder.evaluation.measures.objects import SIZES, Instances, Objects
+from viewfinder.evaluation.measures.pixel_classes import PixelClasses
+from viewfinder.evaluation.measures.present_classes import PresentClasses
+from viewfinder.evaluation.predictions.file import PredictionsFile
+
+SliceKind = Literal["brightness", "class frequency", "object size", "group"]
+
+LEAST_OF_GROUP = 10
+_MOST_GROUPS = 50
+_THIRDS = (1 / 3, 2 / 3)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the test images, or of the objects or classes in them.
+
+    Attributes:
+        kind: What the images or objects were divided by.
+        name: Which part it is.
+        rows: Which images belong to it, bool [N].
+        measure: What judges it.
+        empty: Why a metric may have no value here.
+    """
+
+    kind: SliceKind
+    name: str
+    rows: NDArray[np.bool_]
+    measure: Measure
+    empty: str
+
+
+def slices_of(
+    predictions: PredictionsFile, measure: Measure, counts: NDArray[np.int64] | None
+) -> list[Slice]:
+    """Divide test images by brightness, class frequency, object size and group.
+
+    Args:
+        predictions: The predictions for a split.
+        measure: Their measure.
+        counts: Training images of each class, [C], if they are known.
+    """
+    measure = measure.masks if isinstance(measure, Instances) else measure
+    found = [*_by_brightness(predictions, measure), *_by_size(predictions, measure)]
+    if counts is not None:
+        found += _by_frequency(predictions, measure, counts)
+    return [*found, *_by_group(predictions, measure)]
+
+
+def _by_brightness(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
+    values = predictions.column("brightness")
+    low, high = np.quantile(values, _THIRDS)
+    if values.min() == values.max():
+        return
+    parts = {
+        f"dark (below {low:.2f})": values < low,
+        f"medium ({low:.2f} to {high:.2f})": (values >= low) & (values < high),
+        f"bright (from {high:.2f})": values >= high,
+    }
+    for name, rows in parts.items():
+        yield Slice("brightness", name, rows, measure, "")
+
+
+def _by_size(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
+    """Divide objects as COCO does; the one object of an image into thirds by its area."""
+    every = np.ones(len(predictions), np.bool_)
+    if isinstance(measure, Objects):
+        for size, (least, most) in SIZES.items():
+            name = f"{size} ({_span(least, most)} px)"
+            none = f"no {size} object in any image"
+            yield Slice("object size", name, every, measure.of_size(size), none)
+    if "box" not in predictions.table.column_names:
+        return
+    sides = predictions.column("box").reshape(-1, 2, 2)
+    areas = np.prod(sides[:, 1] - sides[:, 0], axis=1)
+    low, high = np.quantile(areas, _THIRDS)
+    if areas.min() == areas.max():
+        return
+    parts = {
+        f"small (below {low**0.5:.0f}² px)": areas < low,
+        f"medium ({low**0.5:.0f}² to {high**0.5:.0f}² px)": (areas >= low) & (areas < high),
+        f"large (from {high**0.5:.0f}² px)": areas >= high,
+    }
+    for name, rows in parts.items():
+        yield Slice("object size", name, rows, measure, "")
+
+
+def _by_frequency(
+    predictions: PredictionsFile, measure: Measure, counts: NDArray[np.int64]
+) -> Iterator[Slice]:
+    every = np.ones(len(predictions), np.bool_)
+    for name, labels in by_frequency(counts, predictions.info.classes).items():
+        none = "no test image shows any of these classes"
+        if isinstance(measure, Objects | PixelClasses | PresentClasses):
+            yield Slice("class frequency", name, every, measure.of_classes(labels), none)
+        else:
+            rows = np.isin(predictions.column("label"), labels)
+            yield Slice("class frequency", name, rows, measure, none)
+
+
+def _by_group(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
+    """Take the largest groups, if there are several with enough images to tell anything."""
+    groups = np.array(predictions.table.column("group").to_pylist(), dtype=object)
+    sizes = Counter(name for name in groups.tolist() if name is not None)
+    large = [name for name, size in sizes.most_common(_MOST_GROUPS) if size >= LEAST_OF_GROUP]
+    if len(large) < 2:
+        return
+    for name in large:
+        yield Slice("group", name, groups == name, measure, "")
+
+
+def _span(least: float, most: float) -> str:
+    low, high = f"{least**0.5:.0f}²", f"{most**0.5:.0f}²"
+    if not least:
+        return f"below {high}"
+    return f"from {low}" if most >= 1e10 else f"{low} to {high}"
+
+
+def metric_names(task: str) -> Sequence[str]:
+    """Return the metrics that slices of a task are judged by."""
+    return _METRICS[task]
+
+
+_METRICS: dict[str, Sequence[str]] = {
+    "classification": ("accuracy",),
+    "multilabel": ("macro_average_precision",),
+    "localization": ("joint_accuracy", "mean_iou"),
+    "detection": ("map",),
+    "instances": ("mask_map",),
+    "segmentation": ("mean_iou",),
+}

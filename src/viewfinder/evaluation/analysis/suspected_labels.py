@@ -1,0 +1,126 @@
+"""Suspected label errors, as a table and a picture."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from viewfinder.evaluation.analysis.crops import Crop
+from viewfinder.evaluation.analysis.image_suspects import suspects_of_one, suspects_of_several
+from viewfinder.evaluation.analysis.object_mistakes import ObjectMistakes
+from viewfinder.evaluation.analysis.object_pictures import marks_of
+from viewfinder.evaluation.analysis.object_suspects import object_suspects
+from viewfinder.evaluation.analysis.suspect import Suspect
+from viewfinder.evaluation.example import Example
+from viewfinder.evaluation.gallery import draw_gallery
+from viewfinder.evaluation.measures.measure import Measure
+from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.evaluation.selection import Images, examples_of
+from viewfinder.evaluation.tables import write_table
+
+_MOST = 16
+_DECIMALS = 5
+_KEY = "given label → what the model takes it for, and the given label's quality from 0 to 1"
+
+
+def suspected_labels(
+    predictions: PredictionsFile, measure: Measure, mistakes: ObjectMistakes | None
+) -> list[Suspect] | None:
+    """Return the labels that may be wrong, the most suspicious first.
+
+    Args:
+        predictions: The predictions for a split that the model was not trained on.
+        measure: Their measure.
+        mistakes: The mistakes of a detector, if it is one.
+
+    Returns:
+        None for masks of classes: their probabilities, which this takes, are not kept.
+    """
+    info = predictions.info
+    if info.task == "segmentation":
+        return None
+    if mistakes is not None:
+        table = measure.by_class()
+        column = next(i for i, name in enumerate(table.columns) if name in ("ap", "box_ap"))
+        precision = [float(row[2 + column] or 0) for row in table.rows]
+        return object_suspects(predictions, mistakes, precision)
+    several = info.task == "multilabel"
+    find = suspects_of_several if several else suspects_of_one
+    labels = predictions.column("labels" if several else "label")
+    return find(labels, predictions.column("probabilities"), info.classes)
+
+
+def write_suspected_labels(
+    predictions: PredictionsFile,
+    suspects: Sequence[Suspect],
+    images: Images,
+    plots: Path,
+    tables: Path,
+) -> None:
+    """Write ``suspected_labels.csv`` and, if there are any, ``suspected_labels.png`` of the first.
+
+    Args:
+        predictions: The predictions for a split.
+        suspects: What ``suspected_labels`` returned.
+        images: Returns the batch of the images of some rows.
+        plots: The folder for the picture.
+        tables: The folder for the table.
+    """
+    ids = predictions.table.column("id").to_pylist()
+    write_table(
+        tables / "suspected_labels.csv",
+        ["id", "given", "suggested", "quality"],
+        (
+            [ids[item.row], item.given, item.suggested, round(item.quality, _DECIMALS)]
+            for item in suspects
+        ),
+    )
+    shown = suspects[:_MOST]
+    if not shown:
+        return
+    objects = "predicted_scores" in predictions.table.column_names
+    drawn = (
+        _around_objects(predictions, images, shown)
+        if objects
+        else examples_of(predictions, images, [item.row for item in shown])
+    )
+    examples = [
+        replace(example, caption=f"{item.given} → {item.suggested}? {item.quality:.2f}", right=None)
+        for example, item in zip(drawn, shown, strict=True)
+    ]
+    draw_gallery(
+        plots / "suspected_labels.png",
+        examples,
+        predictions.info.classes,
+        heading="Labels that may be wrong, most suspicious first",
+        key=_KEY,
+    )
+
+
+def _around_objects(
+    predictions: PredictionsFile, images: Images, suspects: Sequence[Suspect]
+) -> list[Example]:
+    rows = [item.row for item in suspects]
+    examples = []
+    for item, row, image in zip(
+        suspects, predictions.chosen(rows), images(rows)["image"], strict=True
+    ):
+        pixels = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
+        true = [] if item.true is None else [item.true]
+        found = [] if item.predicted is None else [item.predicted]
+        truth, predicted = marks_of(row, true, "true"), marks_of(row, found, "predicted")
+        corners = np.concatenate([truth.boxes, predicted.boxes])
+        box = [*corners[:, :2].min(axis=0), *corners[:, 2:].max(axis=0)]
+        crop = Crop.around(box, *pixels.shape[:2])
+        examples.append(
+            Example(
+                id=row["id"],
+                image=crop.pixels(pixels),
+                truth=crop.marks(truth),
+                predicted=crop.marks(predicted),
+                caption="",
+                quality=item.quality,
+            )
+        )
+    return examples
