@@ -245,15 +245,22 @@ def test_a_perfect_network_gets_a_perfect_report(
         "predictions.parquet",
         "plots/predictions.png",
         "plots/worst.png",
+        "plots/slices.png",
         "tables/per_class.csv",
+        "tables/confused_pairs.csv",
+        "tables/slices.csv",
     }
     if name == "detection":
-        expected |= {"plots/errors.png", "tables/errors.csv", "plots/precision_recall.png"}
+        expected |= {"plots/errors.png", "plots/precision_recall.png"}
+        expected |= {f"tables/{table}.csv" for table in ("errors", "missed", "invented")}
     else:
         expected.add("plots/confusion.png")
+    if name != "segmentation":
+        expected.add("tables/suspected_labels.csv")
     if name in {"classification", "localization"}:
         pictures = ("calibration", "precision_recall", "roc")
-        expected |= {"tables/confusion.csv", *(f"plots/{picture}.png" for picture in pictures)}
+        expected |= {"tables/confusion.csv", "tables/confident_mistakes.csv"}
+        expected |= {*(f"plots/{picture}.png" for picture in pictures)}
     assert set(files(made.folder)) == expected
 
 
@@ -283,7 +290,7 @@ def test_pictures_show_something_and_stay_small(
         assert path.stat().st_size < 1_500_000
         with Image.open(path) as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        assert min(pixels.shape[:2]) >= 400, path
+        assert min(pixels.shape[:2]) >= (250 if path.name == "slices.png" else 400), path
         assert pixels.reshape(-1, 3).std(axis=0).min() > 5, path
 
 

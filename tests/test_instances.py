@@ -29,6 +29,7 @@ from viewfinder.data.sources.digits import CLASSES
 from viewfinder.data.splits.assign import official_split
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.measures.panoptic import QUALITIES
 from viewfinder.evaluation.single import predict_picture
 from viewfinder.tasks import InstanceSegmentation
 
@@ -160,7 +161,9 @@ def test_a_network_that_knows_the_masks_gets_a_good_report(project: Path, tmp_pa
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == list(CLASSES)
     kinds = [f"{kind}_{name}" for kind in ("mask", "box") for name in ("ap", "ap_50", "recall")]
-    assert list(rows[0]) == ["class", "count", *kinds]
+    assert list(rows[0]) == ["class", "count", *kinds, *QUALITIES]
+    assert metrics["recognition_quality"] == 1.0
+    assert metrics["panoptic_quality"] == metrics["segmentation_quality"] > 0.8
     found = [row for row in rows if row["count"] != "0"]
     for kind in ("mask", "box"):
         mean = np.mean([float(row[f"{kind}_ap"]) for row in found])

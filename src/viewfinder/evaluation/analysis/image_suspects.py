@@ -51,13 +51,13 @@ def suspects_of_several(
     for name, given, shares in zip(classes, labels.T, probabilities.T, strict=True):
         if given.all() or not given.any():
             continue
-        both = np.stack([1 - shares, shares], axis=1)
-        said = (f"no {name}", name)
+        both, said = np.stack([1 - shares, shares], axis=1), (f"no {name}", name)
+        labelled = given.astype(np.int64)
         suspects += [
             Suspect(
-                row, said[int(given[row])], said[1 - int(given[row])], float(both[row, given[row]])
+                row, said[labelled[row]], said[1 - labelled[row]], float(both[row, labelled[row]])
             )
-            for row in _issues(given.astype(np.int64), both)
+            for row in _issues(labelled, both)
         ]
     return sorted(suspects, key=lambda item: item.quality)
 

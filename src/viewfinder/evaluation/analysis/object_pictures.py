@@ -25,12 +25,12 @@ MOST = 16
 _KEY = "white, dashed: true object    coloured: detection with its class and score"
 _NEAR: dict[ErrorType, str] = {
     "class": "taken for {name}",
-    "box": "box is off",
+    "box": "poor place",
 }
 _WRONG: dict[ErrorType, str] = {
     "class": "wrong class",
-    "box": "box is off",
-    "both": "wrong class, box is off",
+    "box": "poor place",
+    "both": "wrong class, poor place",
     "duplicate": "found once more",
     "background": "nothing is there",
 }

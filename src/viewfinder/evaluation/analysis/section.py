@@ -33,7 +33,7 @@ class Part:
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a part comes from; of ``files`` the table has all rows shown if ``whole``."""
+    """Where a part comes from; a ``whole`` table goes with its picture and shows all rows."""
 
     title: str
     note: str
@@ -85,22 +85,24 @@ def failures(folder: Path) -> list[Part]:
 
 
 def _part(source: _Source, folder: Path) -> Part:
-    columns, rows = _read(folder / "tables" / source.table if source.table else None)
+    picture = folder / "plots" / source.picture if source.picture else None
+    drawn = picture is not None and picture.is_file()
+    read = source.table is not None and (drawn or not source.whole)
+    columns, rows = _read(folder / "tables" / str(source.table)) if read else ([], [])
     kept = [place for place, name in enumerate(columns) if name not in source.leave_out]
     shown = rows if source.whole else rows[:_MOST_ROWS]
-    picture = folder / "plots" / source.picture if source.picture else None
     return Part(
         title=source.title,
         note=source.note,
         columns=[columns[place].replace("_", " ") for place in kept],
         rows=[[row[place] for place in kept] for row in shown],
         more=len(rows) - len(shown),
-        picture=embedded(picture) if picture is not None and picture.is_file() else None,
+        picture=embedded(picture) if picture is not None and drawn else None,
     )
 
 
-def _read(path: Path | None) -> tuple[list[str], list[list[str]]]:
-    if path is None or not path.is_file():
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    if not path.is_file():
         return [], []
     with path.open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)

@@ -137,7 +137,7 @@ def _painted(masks: Masks, order: Ids, *, least: float) -> Ids:
     Args:
         masks: Zeros and ones, [N, H, W].
         order: The masks to take, the first one foremost.
-        least: A mask of which no more than this share is left is not painted.
+        least: A mask of which less than this share is left is not painted.
 
     Returns:
         Number of the mask of each pixel, int64 [H, W]; -1 for none.
@@ -146,7 +146,7 @@ def _painted(masks: Masks, order: Ids, *, least: float) -> Ids:
     for number in order:
         mask = masks[number].astype(bool)
         left = mask & (canvas < 0)
-        if left.sum() > least * mask.sum():
+        if left.any() and left.sum() >= least * mask.sum():
             canvas[left] = number
     return canvas
 
