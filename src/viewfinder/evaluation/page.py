@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from viewfinder.evaluation.analysis.section import failures
+from viewfinder.evaluation.analysis.section import even, failures
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import RESAMPLES
 from viewfinder.pages import embedded, render
@@ -103,13 +103,7 @@ def _bar(name: str, figure: Figure) -> dict[str, Any]:
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     with path.open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)
-    return columns, [[_even(value) for value in row] for row in rows]
-
-
-def _even(value: str) -> str:
-    """Write fractions with the same number of digits, so that they stand below each other."""
-    whole, point, part = value.partition(".")
-    return f"{float(value):.4f}" if point and f"{whole}{part}".isdecimal() else value
+    return columns, [[even(value) for value in row] for row in rows]
 
 
 def _pictures(plots: Path) -> Sequence[dict[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from viewfinder.pages import embedded
 
 _MOST_ROWS = 10
+_NUMBERS = frozenset({"images", "value", "low", "high", "count", "share of actual", "quality"})
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Part:
     Attributes:
         title: The heading.
         note: What it shows.
-        columns: Of the table.
+        columns: Of the table, by name, and whether they hold numbers.
         rows: Its first rows.
         more: How many rows follow in the file.
         picture: As an address that holds it, if there is one.
@@ -25,7 +26,7 @@ class Part:
 
     title: str
     note: str
-    columns: Sequence[str]
+    columns: Sequence[tuple[str, bool]]
     rows: Sequence[Sequence[str]]
     more: int
     picture: str | None
@@ -89,16 +90,27 @@ def _part(source: _Source, folder: Path) -> Part:
     drawn = picture is not None and picture.is_file()
     read = source.table is not None and (drawn or not source.whole)
     columns, rows = _read(folder / "tables" / str(source.table)) if read else ([], [])
-    kept = [place for place, name in enumerate(columns) if name not in source.leave_out]
     shown = rows if source.whole else rows[:_MOST_ROWS]
+    kept = [
+        place
+        for place, name in enumerate(columns)
+        if name not in source.leave_out and any(row[place] for row in shown)
+    ]
+    names = [columns[place].replace("_", " ") for place in kept]
     return Part(
         title=source.title,
         note=source.note,
-        columns=[columns[place].replace("_", " ") for place in kept],
-        rows=[[row[place] for place in kept] for row in shown],
+        columns=[(name, name in _NUMBERS) for name in names],
+        rows=[[even(row[place]) for place in kept] for row in shown],
         more=len(rows) - len(shown),
         picture=embedded(picture) if picture is not None and drawn else None,
     )
+
+
+def even(value: str) -> str:
+    """Write fractions with the same number of digits, so that they stand below each other."""
+    whole, point, part = value.partition(".")
+    return f"{float(value):.4f}" if point and f"{whole}{part}".isdecimal() else value
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
