@@ -13,7 +13,7 @@ from PIL import Image
 
 from viewfinder.evaluation.analysis.class_frequency import by_frequency
 from viewfinder.evaluation.analysis.object_mistakes import object_mistakes
-from viewfinder.evaluation.analysis.section import failures
+from viewfinder.evaluation.analysis.section import even, failures
 
 NAMES = ["cat", "dog", "bird"]
 BOX, OTHER, FAR = (4, 4, 24, 24), (30, 30, 50, 60), (40, 2, 60, 14)
@@ -338,3 +338,8 @@ def test_the_page_shows_the_top_of_the_tables(animals: Path) -> None:
     assert parts["The most confident mistakes"].picture is not None
     names = [name for name, _ in parts["Labels that may be wrong"].columns]
     assert names == ["id", "given", "suggested", "quality"]
+
+
+def test_fractions_have_the_same_digits() -> None:
+    written = ["0.5", "1.0", "3e-05", "12", "", "2.5 cats"]
+    assert [even(text) for text in written] == ["0.5000", "1.0000", "0.0000", "12", "", "2.5 cats"]

@@ -1,6 +1,7 @@
 """The part of a report's page about where the model fails."""
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from viewfinder.pages import embedded
 
 _MOST_ROWS = 10
 _NUMBERS = frozenset({"images", "value", "low", "high", "count", "share of actual", "quality"})
+_FRACTION = re.compile(r"[0-9]+(\.[0-9]+|(\.[0-9]+)?e-[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,7 @@ def _part(source: _Source, folder: Path) -> Part:
 
 def even(value: str) -> str:
     """Write fractions with the same number of digits, so that they stand below each other."""
-    whole, point, part = value.partition(".")
-    return f"{float(value):.4f}" if point and f"{whole}{part}".isdecimal() else value
+    return f"{float(value):.4f}" if _FRACTION.fullmatch(value) else value
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
