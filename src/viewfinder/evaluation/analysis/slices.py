@@ -1,9 +1,9 @@
 """Parts of the test images, or of what they show, that a model may be weak on."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,15 +60,7 @@ def slices_of(
 
 def _by_brightness(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
     values = predictions.column("brightness")
-    low, high = np.quantile(values, _THIRDS)
-    if values.min() == values.max():
-        return
-    parts = {
-        f"dark (below {low:.2f})": values < low,
-        f"medium ({low:.2f} to {high:.2f})": (values >= low) & (values < high),
-        f"bright (from {high:.2f})": values >= high,
-    }
-    for name, rows in parts.items():
+    for name, rows in _thirds(values, ("dark", "medium", "bright"), "{:.2f}".format, ""):
         yield Slice("brightness", name, rows, measure, "")
 
 
@@ -84,16 +76,29 @@ def _by_size(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
         return
     sides = predictions.column("box").reshape(-1, 2, 2)
     areas = np.prod(sides[:, 1] - sides[:, 0], axis=1)
-    low, high = np.quantile(areas, _THIRDS)
-    if areas.min() == areas.max():
-        return
-    parts = {
-        f"small (below {low**0.5:.0f}² px)": areas < low,
-        f"medium ({low**0.5:.0f}² to {high**0.5:.0f}² px)": (areas >= low) & (areas < high),
-        f"large (from {high**0.5:.0f}² px)": areas >= high,
-    }
-    for name, rows in parts.items():
+    for name, rows in _thirds(areas, ("small", "medium", "large"), _square, " px"):
         yield Slice("object size", name, rows, measure, "")
+
+
+def _thirds(
+    values: NDArray[np.floating[Any]],
+    names: tuple[str, str, str],
+    written: Callable[[float], str],
+    unit: str,
+) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Divide images into three parts of equal size by a value; nothing where all are alike."""
+    if values.min() == values.max():
+        return
+    low, high = np.quantile(values, _THIRDS)
+    first, second, third = names
+    yield f"{first} (below {written(low)}{unit})", values < low
+    between = (values >= low) & (values < high)
+    yield f"{second} ({written(low)} to {written(high)}{unit})", between
+    yield f"{third} (from {written(high)}{unit})", values >= high
+
+
+def _square(area: float) -> str:
+    return f"{area**0.5:.0f}²"
 
 
 def _by_frequency(
@@ -121,7 +126,7 @@ def _by_group(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]
 
 
 def _span(least: float, most: float) -> str:
-    low, high = f"{least**0.5:.0f}²", f"{most**0.5:.0f}²"
+    low, high = _square(least), _square(most)
     if not least:
         return f"below {high}"
     return f"from {low}" if most >= 1e10 else f"{low} to {high}"
