@@ -27,13 +27,12 @@ def predicted(
     groups: Sequence[str | None] | None = None,
 ) -> PredictionsFile:
     """Write the predictions for a loader's images into a folder."""
-    thresholds = getattr(task, "thresholds", None)
     info = PredictionsInfo(
         task=task.name,
         classes=task.classes,
         dataset="made",
         digest="0" * 64,
-        thresholds=None if thresholds is None else thresholds.tolist(),
+        **task.measured_values,
     )
     images: Any = loader.dataset
     folder.mkdir(parents=True, exist_ok=True)

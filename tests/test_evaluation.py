@@ -237,7 +237,7 @@ def test_a_perfect_network_gets_a_perfect_report(
 ) -> None:
     made = perfect(name)
     # With few objects an image, the recall at one detection is below 1; no loss is quite 0.
-    bounded = {"mar_1", "log_loss", "calibration_error"}
+    bounded = {"mar_1", "log_loss", "calibration_error", "calibration_error_unscaled"}
     figures = {key: value for key, value in made.metrics.items() if key not in bounded}
     assert figures == pytest.approx(dict.fromkeys(figures, 1.0), abs=1e-4)
     expected = {
@@ -253,6 +253,7 @@ def test_a_perfect_network_gets_a_perfect_report(
     if name == "detection":
         expected |= {"plots/errors.png", "plots/precision_recall.png"}
         expected |= {f"tables/{table}.csv" for table in ("errors", "missed", "invented")}
+        expected.add("tables/operating_point.csv")
     else:
         expected.add("plots/confusion.png")
     if name != "segmentation":

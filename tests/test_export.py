@@ -234,6 +234,36 @@ def test_the_file_says_what_it_is(exported: Exported) -> None:
         "std": [0.2, 0.25, 0.3],
     }
     assert (predictor.metadata["run_id"], predictor.metadata["n"]) == ("a1", [1, 2])
+    found = {name: predictor.metadata.get(name) for name in ("temperature", "thresholds")}
+    assert {name: value for name, value in found.items() if value} == task.measured_values
+    assert predictor.thresholds == found["thresholds"]
+
+
+def test_what_validation_found_is_in_the_file(tmp_path: Path) -> None:
+    classifier, images = make_task("classification"), make_batch("classification", 0, 2)["image"]
+    unscaled = classifier.predict(images)["probabilities"]
+    classifier.temperature.fill_(2.5)
+    export_onnx(classifier, tmp_path / "scaled.onnx", size=SIZE, metadata={})
+    found = OnnxPredictor(tmp_path / "scaled.onnx").predict(images)["probabilities"]
+    expected = (unscaled.log() / 2.5).softmax(dim=1)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert not torch.allclose(found, unscaled, atol=1e-3)
+
+
+def test_the_predictor_tells_detections_from_the_threshold_of_their_class(tmp_path: Path) -> None:
+    task, images = make_task("detection"), make_batch("detection", 0, 3)["image"]
+    scores = task.predict(images)["scores"]
+    shown = scores[scores > 0]
+    limits = torch.where(torch.arange(10) % 2 == 0, shown.median(), shown.quantile(0.9))
+    task.thresholds.copy_(limits)
+    export_onnx(task, tmp_path / "model.onnx", size=SIZE, metadata={})
+    predictor = OnnxPredictor(tmp_path / "model.onnx")
+    every, told = predictor.predict(images), predictor.told(images)
+    assert every["scores"].count_nonzero() == scores.count_nonzero()
+    likely = every["scores"] >= limits[every["labels"]]
+    assert torch.equal(told["scores"], every["scores"] * likely)
+    assert 0 < told["scores"].count_nonzero() < scores.count_nonzero()
+    assert torch.equal(told["boxes"], every["boxes"])
 
 
 def test_the_file_is_valid_whole_and_free_of_local_paths(exported: Exported) -> None:

@@ -179,6 +179,21 @@ def test_masks_in_the_wrong_place_count_against_masks_alone(project: Path, tmp_p
     assert metrics["mask_map"] < 0.1
 
 
+@pytest.mark.parametrize(("shift", "found"), [(0, True), (14, False)])
+def test_thresholds_are_found_by_the_masks(project: Path, shift: int, found: bool) -> None:
+    batches = list(module(project, batch_size=1).test_dataloader())
+    task = InstanceSegmentation(Answers(batches, shift), CLASSES, mean=[0.5] * 3, std=[0.5] * 3)
+    search = task.new_search()
+    for batch in batches:
+        outputs = task.model(batch["image"])
+        search.update(outputs, task.decode(outputs, SIZE), batch)
+    thresholds = search.find()["thresholds"]
+    there = torch.cat([labels for batch in batches for labels in batch["labels"]]).unique()
+    # Without wrong detections the best threshold is below all scores, half of the lowest.
+    assert bool((thresholds[there] < 0.49).all()) == found
+    assert bool((thresholds == 0.5).all()) != found
+
+
 def test_a_prediction_for_a_picture_outlines_its_objects(project: Path, tmp_path: Path) -> None:
     loader: DataLoader[Batch] = module(project, batch_size=1).test_dataloader()
     batch = next(iter(loader))

@@ -18,10 +18,10 @@ from viewfinder.evaluation.intervals import figures, resampled_weights
 from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
 from viewfinder.evaluation.measures.error_types import error_costs
 from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
-from viewfinder.evaluation.measures.matching import ImageObjects, match
 from viewfinder.evaluation.measures.objects import Objects
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
+from viewfinder.tasks.matching import ImageObjects, match
 
 NAMES = ["cat", "dog", "bird"]
 

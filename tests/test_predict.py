@@ -127,6 +127,63 @@ def test_a_detector_without_detections_says_so(
     assert (tmp_path / "out" / "flower_predicted.png").is_file()
 
 
+def test_detections_are_told_from_their_threshold_on(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = (f"image.size=[{SIDE},{SIDE}]", "model.score_threshold=0")
+    task = trained("detection", tmp_path / "model", *options)
+    found = task.predict(as_seen(picture))
+    scores, labels = found["scores"][0], found["labels"][0]
+    limits = torch.full((4,), float(scores.median()))
+    limits[labels[0]] = scores[0] + 1e-4
+    thresholds = {"thresholds": limits}
+    torch.save(task.state_dict() | thresholds, tmp_path / "model" / "weights.pt")
+    for given, told in ((None, scores >= limits[labels]), (float(scores[5]), scores >= scores[5])):
+        main([str(picture)], experiment=str(tmp_path / "model"), threshold=given)
+        _, *lines = capsys.readouterr().out.splitlines()
+        assert len(lines) == int(told.sum())
+        assert all("box [" in line for line in lines)
+    main([str(picture)], experiment=str(tmp_path / "model"), threshold=0.99)
+    assert "nothing with a score of 99% or more" in capsys.readouterr().out
+    torch.save(task.state_dict() | {"thresholds": limits + 0.9}, tmp_path / "model" / "weights.pt")
+    main([str(picture)], experiment=str(tmp_path / "model"))
+    assert "nothing reaches its class's threshold" in capsys.readouterr().out
+
+
+def test_several_classes_are_marked_from_their_threshold_on(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = (f"image.size=[{SIDE},{SIDE}]", "dataset=digit_scenes")
+    task = trained("multilabel", tmp_path / "model", *options)
+    shares = task.predict(as_seen(picture))["probabilities"][0]
+    last = int(shares.argmin())
+    thresholds = torch.ones(len(CLASSES))
+    thresholds[last] = shares[last] - 1e-4
+    state = task.state_dict() | {"thresholds": thresholds}
+    torch.save(state, tmp_path / "model" / "weights.pt")
+    main([str(picture)], experiment=str(tmp_path / "model"), top=1)
+    _, first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(CLASSES[int(shares.argmax())])
+    assert second.endswith(f"{CLASSES[last]}  ✓")
+    main([str(picture)], experiment=str(tmp_path / "model"), top=1, threshold=0)
+    assert capsys.readouterr().out.count("✓") == len(CLASSES)
+
+
+def test_a_model_from_before_there_were_temperatures_predicts_as_then(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    said = []
+    task = trained("classification", tmp_path / "model")
+    for state in (task.state_dict(), {**task.state_dict(), "temperature": torch.tensor(3.0)}):
+        torch.save(state, tmp_path / "model" / "weights.pt")
+        main([str(picture)], experiment=str(tmp_path / "model"))
+        said.append(capsys.readouterr().out)
+    older = {name: value for name, value in task.state_dict().items() if name != "temperature"}
+    torch.save(older, tmp_path / "model" / "weights.pt")
+    main([str(picture)], experiment=str(tmp_path / "model"))
+    assert capsys.readouterr().out == said[0] != said[1]
+
+
 def test_a_grey_network_takes_a_photo(
     picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -165,6 +222,8 @@ def test_an_unreadable_picture_is_named(experiment: str | None, tmp_path: Path) 
         ({"model": "resnet18", "weights": "gone.pt"}, ["There is no file of weights gone.pt"]),
         ({"experiment": "digits", "weights": "hub"}, ["leave out --model and --weights"]),
         ({"top": 0}, ["--top is 0"]),
+        ({"experiment": "digits", "threshold": 30.0}, ["--threshold is 30", "0 to 1"]),
+        ({"threshold": 0.5}, ["--threshold needs --experiment"]),
     ],
 )
 def test_a_wrong_request_is_refused(
@@ -174,6 +233,12 @@ def test_a_wrong_request_is_refused(
         main([str(picture)], **options)
     for part in parts:
         assert part in str(caught.value)
+
+
+def test_a_threshold_for_one_class_an_image_is_refused(picture: Path, tmp_path: Path) -> None:
+    trained("classification", tmp_path / "model")
+    with pytest.raises(ViewfinderError, match=r"--threshold serves .* 'classification' tells one"):
+        main([str(picture)], experiment=str(tmp_path / "model"), threshold=0.5)
 
 
 def test_missing_pictures_and_equal_names_are_refused(picture: Path, tmp_path: Path) -> None:

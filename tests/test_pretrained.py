@@ -102,7 +102,8 @@ def test_the_prefix_of_a_trained_task_is_taken_off(
     trained: nn.Module, images: Tensor, tmp_path: Path
 ) -> None:
     path = tmp_path / "weights.pt"
-    torch.save({f"model.{name}": value for name, value in trained.state_dict().items()}, path)
+    state = {f"model.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({"temperature": torch.tensor(1.5), **state}, path)
     network = timm_classifier(5, name=NAME, weights=str(path)).eval()
     with torch.no_grad():
         torch.testing.assert_close(network(images), trained(images))
@@ -265,5 +266,5 @@ def test_a_model_with_the_weights_of_another_network_is_refused(tmp_path: Path) 
     weights = build_task(config, ["a", "b", "c"]).state_dict()
     description = {"classes": ["a", "b"], "run_id": None, "config": OmegaConf.to_container(config)}
     write_model(tmp_path, weights, description)
-    with pytest.raises(ViewfinderError, match=r"cls_logits.* the shape \[3.* network's \[2"):
+    with pytest.raises(ViewfinderError, match=r"does not fit .* the shape \[3.* network's \[2"):
         load_task(tmp_path)

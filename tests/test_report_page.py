@@ -57,6 +57,21 @@ def test_the_page_says_how_sure_each_figure_is(page: str) -> None:
     assert ">40</b><span>groups of them" in page
 
 
+def test_an_operating_point_has_its_table_behind_what_needs_no_threshold(
+    page: str, tmp_path: Path
+) -> None:
+    assert "Operating point" not in page
+    table = "class,threshold,objects,told,precision,recall,f1\ncat,0.41,9,7,1.0,0.77778,0.875\n"
+    (tmp_path / "tables" / "operating_point.csv").write_text(table)
+    metrics = {name: Figure(0.5, 0.4, 0.6) for name in ("f1", "map", "map_50", "map_75", "recall")}
+    write_page(tmp_path / "report.html", FACTS, metrics, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "<h2>Operating point</h2>" in text
+    assert '<td class="n">0.4100</td><td class="n">9</td><td class="n">7</td>' in text
+    tiles = re.findall(r"</b><span>(\w+)</span>", text)
+    assert [tile for tile in tiles if tile in metrics] == ["map", "map_50", "map_75"]
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_browser_shows_the_page_whole(
@@ -96,6 +111,6 @@ def test_honest_probabilities_are_calibrated_and_boasting_is_seen(tmp_path: Path
     found = reliability(labels, boasting)
     assert found.error == pytest.approx(float((np.sqrt(confidence) - confidence).mean()), abs=0.01)
     assert found.counts.sum() == 20_000
-    draw_reliability(tmp_path / "calibration.png", found)
+    draw_reliability(tmp_path / "calibration.png", {"boasting": found})
     with Image.open(tmp_path / "calibration.png") as picture:
         assert np.asarray(picture.convert("RGB")).std() > 5

@@ -193,6 +193,13 @@ def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--weights", metavar="WHERE", help="the timm model's weights: hub, package or a file"
     )
     predict.add_argument("--top", metavar="N", type=int, default=5, help="classes to print")
+    predict.add_argument(
+        "--threshold",
+        metavar="SCORE",
+        type=float,
+        help="tell classes and detections from this score on (0 to 1); by default from the "
+        "threshold of each class that was found on validation images",
+    )
     predict.add_argument("--output", metavar="FOLDER", help="write pictures of the predictions")
 
 

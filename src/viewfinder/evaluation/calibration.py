@@ -5,17 +5,22 @@ Neural Networks", ICML 2017: of the images that get their class with a confidenc
 should be right.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG
 
 _BINS = 15
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,12 @@ class Reliability:
     error: float
 
 
-def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Reliability:
+def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> Reliability:
     """Compare the confidence of predictions with how often they are right.
 
     Args:
         labels: The true class of each image, int64 [N].
-        probabilities: float32 [N, C].
+        probabilities: [N, C].
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
@@ -54,15 +59,45 @@ def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
     return Reliability(counts, means, shares, error)
 
 
-def draw_reliability(path: Path, found: Reliability) -> None:
+def unscaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities that there would be without temperature scaling, [N, C].
+
+    Args:
+        probabilities: With it, [N, C].
+        temperature: What the logits were divided by.
+    """
+    powers = np.power(probabilities.astype(np.float64), temperature)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def draw_reliability(path: Path, panels: Mapping[str, Reliability]) -> None:
     """Draw the share of right predictions against their confidence, and how many there are.
 
     Args:
         path: The PNG file to write.
-        found: What ``reliability`` returned.
+        panels: What ``reliability`` returned, by what it was told of; side by side.
     """
-    figure = Figure(figsize=(5, 5.4), dpi=110, layout="constrained")
-    upper, lower = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+    layout = ConstrainedLayoutEngine(wspace=0.06)
+    figure = Figure(figsize=(0.6 + 4.4 * len(panels), 5.6), dpi=110, layout=layout)
+    axes = figure.subplots(
+        2, len(panels), height_ratios=[4, 1], sharex=True, sharey="row", squeeze=False
+    )
+    for (upper, lower), (name, found) in zip(axes.T, panels.items(), strict=True):
+        _draw_panel(upper, lower, name, found)
+    axes[0, 0].set_ylabel("share that is right")
+    axes[1, 0].set_ylabel("images")
+    axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(
+        *axes[0, 0].get_legend_handles_labels(),
+        frameon=False,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=9,
+    )
+    figure.savefig(path, format="png")
+
+
+def _draw_panel(upper: Axes, lower: Axes, name: str, found: Reliability) -> None:
     filled = found.counts > 0
     middles = (np.arange(_BINS)[filled] + 0.5) / _BINS
     width = 0.9 / _BINS
@@ -76,13 +111,15 @@ def draw_reliability(path: Path, found: Reliability) -> None:
         label="mean confidence",
     )
     upper.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1, label="calibrated")
-    upper.set(ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
-    upper.set_title(f"expected calibration error {found.error:.4f}", color=INK, fontsize=11)
-    figure.legend(frameon=False, loc="outside lower center", ncols=3, fontsize=9)
-    lower.bar(middles, found.counts[filled], width, color=FAINT)
-    lower.set(xlabel="confidence", ylabel="images")
+    upper.set(xlim=(0, 1), ylim=(0, 1))
+    heading = f"{name}\nexpected calibration error {found.error:.4f}"
+    upper.set_title(heading, color=INK, fontsize=11)
+    bars = lower.bar(middles, found.counts[filled], width, color=FAINT)
+    # Bars of so few images say little, and are too low to be read.
+    few = [str(count) if count < _FEW else "" for count in found.counts[filled]]
+    lower.bar_label(bars, few, fontsize=7.5, color=INK)
+    lower.margins(y=0.25)
+    lower.set(xlabel="confidence")
+    lower.xaxis.set_major_formatter(PercentFormatter(1))
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
-    upper.yaxis.set_major_formatter(PercentFormatter(1))
-    lower.xaxis.set_major_formatter(PercentFormatter(1))
-    figure.savefig(path, format="png")

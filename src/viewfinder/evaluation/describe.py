@@ -17,10 +17,10 @@ from viewfinder.evaluation.example import Example, Marks
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import without_padding
 from viewfinder.tasks.instances import true_instances
+from viewfinder.tasks.thresholds import UNDECIDED, told
 
 Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
 
-SHOWN_SCORE = 0.5
 _GOOD_IOU = 0.5
 
 
@@ -91,13 +91,13 @@ def describe_localization(
 def describe_detection(
     predictions: Predictions, batch: Batch, classes: Sequence[str]
 ) -> Iterator[Example]:
-    """Describe padded detections with a score of at least ``SHOWN_SCORE``.
+    """Describe padded detections, those with a score of more than 0.
 
     Quality: minus the number of missed objects and wrong detections; among equals, the mean IoU
     of the detections that are right.
     """
     for index, scores in enumerate(predictions["scores"]):
-        shown = scores >= SHOWN_SCORE
+        shown = scores > 0
         boxes, labels = predictions["boxes"][index][shown], predictions["labels"][index][shown]
         true_boxes, true_labels = batch["boxes"][index], batch["labels"][index]
         yield _objects_example(
@@ -116,13 +116,7 @@ def describe_instances(
 
     The overlaps are those of the masks.
     """
-    chosen = predictions["scores"] >= SHOWN_SCORE
-    predictions = {**predictions, "scores": predictions["scores"] * chosen}
-    pairs = zip(
-        without_padding(predictions),
-        true_instances(batch),
-        strict=True,
-    )
+    pairs = zip(without_padding(predictions), true_instances(batch), strict=True)
     for index, (found, true) in enumerate(pairs):
         yield _objects_example(
             batch,
@@ -177,16 +171,23 @@ _DESCRIBE: dict[str, Describe] = {
 
 
 def describe(
-    task: str, predictions: Predictions, batch: Batch, classes: Sequence[str]
+    task: str,
+    predictions: Predictions,
+    batch: Batch,
+    classes: Sequence[str],
+    thresholds: Sequence[float] | None = None,
 ) -> Iterator[Example]:
-    """Return the examples of a batch.
+    """Return the examples of a batch, without the detections below their class's threshold.
 
     Args:
         task: Name of the task.
         predictions: As the table of predictions gives them.
         batch: The batch that they are for.
         classes: Class names.
+        thresholds: Score from which on each class is told; None for 0.5.
     """
+    if "scores" in predictions:
+        predictions = told(predictions, thresholds or [UNDECIDED] * len(classes))
     return _DESCRIBE[task](predictions, batch, classes)
 
 

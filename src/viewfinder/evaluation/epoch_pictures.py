@@ -54,9 +54,9 @@ class EpochPictures(Callback):
             module.name, {name: found.cpu() for name, found in decoded.items()}, self._batch
         )
         found = predictions_of(module.name, rows)
-        for number, example in enumerate(
-            describe(module.name, found, self._batch, module.classes), 1
-        ):
+        thresholds = module.measured_values.get("thresholds")
+        examples = describe(module.name, found, self._batch, module.classes, thresholds)
+        for number, example in enumerate(examples, 1):
             picture = Image.open(io.BytesIO(example_png(example, module.classes)))
             self._log(picture, number, trainer.current_epoch)
 

@@ -9,6 +9,7 @@ from typing import Any
 from viewfinder.evaluation.analysis.section import even, failures
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import RESAMPLES
+from viewfinder.evaluation.measures.per_class import PRECISION_RECALL
 from viewfinder.pages import embedded, render
 
 _PICTURES = (
@@ -17,7 +18,7 @@ _PICTURES = (
     ("precision_recall.png", "Precision and recall", "From the surest predictions to all of them."),
     ("roc.png", "True and false positives", "From the surest predictions to all of them."),
     ("errors.png", "Mistakes", "What average precision would gain if one kind were mended."),
-    ("calibration.png", "Calibration", "Whether a confidence of 80 % is right 80 times of 100."),
+    ("calibration.png", "Calibration", "Whether 80 % sure is right 80 times of 100."),
     ("predictions.png", "Predictions", "Chosen evenly through the test split."),
     ("worst.png", "The worst predictions", "The worst first."),
     (
@@ -67,14 +68,24 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
     context = {
         "facts": facts,
         "resamples": RESAMPLES,
-        "headline": [_bar(name, figure) for name, figure in metrics.items() if _sure(figure)],
+        "headline": [
+            _bar(name, metrics[name])
+            for name in sorted(metrics, key=_goes_by_thresholds)
+            if _sure(metrics[name])
+        ],
         "others": [(name, _text(figure)) for name, figure in metrics.items() if not _sure(figure)],
         "columns": columns,
         "rows": rows,
+        "told": _told(folder / "tables" / "operating_point.csv"),
         "pictures": _pictures(folder / "plots"),
         "failures": failures(folder),
     }
     path.write_text(render("viewfinder.evaluation", "page.html.j2", context), encoding="utf-8")
+
+
+def _goes_by_thresholds(name: str) -> bool:
+    """Whether a metric goes by thresholds: what needs none comes first."""
+    return name.removeprefix("mask_") in PRECISION_RECALL
 
 
 def _sure(figure: Figure) -> bool:
@@ -104,6 +115,10 @@ def _table(path: Path) -> tuple[list[str], list[list[str]]]:
     with path.open(newline="", encoding="utf-8") as file:
         columns, *rows = csv.reader(file)
     return columns, [[even(value) for value in row] for row in rows]
+
+
+def _told(path: Path) -> tuple[list[str], list[list[str]]] | None:
+    return _table(path) if path.is_file() else None
 
 
 def _pictures(plots: Path) -> Sequence[dict[str, str]]:

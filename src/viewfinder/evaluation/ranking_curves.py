@@ -27,12 +27,14 @@ class Curve:
         across: Recall, or the share of false positives, in [0, 1].
         up: Precision, or the share of true positives, in [0, 1].
         area: The area below it.
+        point: The place on or below it that the class's threshold leads to, across and up.
     """
 
     name: str
     across: NDArray[np.float64]
     up: NDArray[np.float64]
     area: float
+    point: tuple[float, float] | None = None
 
 
 def precision_recall_curves(
@@ -83,6 +85,10 @@ def draw_precision_recall(path: Path, curves: Sequence[Curve], *, heading: str) 
     for colour, curve in _shown(curves):
         label = f"{shorten(curve.name, _LONGEST_NAME)} (AP {curve.area:.3f})"
         axes.step(curve.across, curve.up, where="post", color=colour, label=label, linewidth=1.5)
+        if curve.point is not None:
+            axes.plot(*curve.point, "o", color=colour, markeredgecolor=INK, zorder=3)
+    if any(curve.point is not None for curve in curves):
+        axes.plot([], [], "o", color="white", markeredgecolor=INK, label="at its threshold")
     axes.set(xlabel="recall", ylabel="precision")
     _finish(figure, axes, path)
 

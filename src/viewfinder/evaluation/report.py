@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.analysis.writing import write_analysis
-from viewfinder.evaluation.calibration import draw_reliability, reliability
+from viewfinder.evaluation.calibration import draw_reliability, reliability, unscaled
 from viewfinder.evaluation.errors import draw_errors, write_errors
 from viewfinder.evaluation.figures import Figure, as_values
 from viewfinder.evaluation.intervals import RESAMPLES, figures
@@ -31,8 +31,9 @@ def write_report(
     one class stands against another) ``confusion.png`` and (for classification and localization)
     ``calibration.png``, and ``tables/`` with ``per_class.csv`` and (for the same two)
     ``confusion.csv``; of detectors also what each kind of mistake costs, ``errors.png`` and
-    ``errors.csv``. Where the model fails is told by what ``write_analysis`` adds. They replace
-    those of an earlier report once all of them are complete; other files in the folder stay.
+    ``errors.csv``, and ``operating_point.csv``. Where the model fails is told by what
+    ``write_analysis`` adds. They replace those of an earlier report once all of them are complete;
+    other files in the folder stay.
 
     Args:
         predictions: The predictions for a split.
@@ -76,9 +77,20 @@ def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]
     """Draw how far the confidence can be believed, where there is one class an image."""
     if not {"label", "probabilities"} <= set(predictions.table.column_names):
         return {}
-    found = reliability(predictions.column("label"), predictions.column("probabilities"))
-    draw_reliability(plots / "calibration.png", found)
-    return {"calibration_error": Figure(found.error)}
+    labels, probabilities = (predictions.column(name) for name in ("label", "probabilities"))
+    temperature = predictions.info.temperature
+    found = reliability(labels, probabilities)
+    if temperature is None:
+        draw_reliability(plots / "calibration.png", {"as trained": found})
+        return {"calibration_error": Figure(found.error)}
+    before = reliability(labels, unscaled(probabilities, temperature))
+    panels = {"as trained": before, f"with temperature {temperature:.3g}": found}
+    draw_reliability(plots / "calibration.png", panels)
+    return {
+        "calibration_error": Figure(found.error),
+        "calibration_error_unscaled": Figure(before.error),
+        "temperature": Figure(temperature),
+    }
 
 
 def _errors(predictions: PredictionsFile, plots: Path, tables: Path) -> None:

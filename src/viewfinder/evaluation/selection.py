@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from viewfinder.data.loading.dataset import Batch
-from viewfinder.evaluation.describe import SHOWN_SCORE, describe
+from viewfinder.evaluation.describe import describe
 from viewfinder.evaluation.example import Example
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.predictions.file import PredictionsFile
@@ -17,7 +17,7 @@ Images = Callable[[Sequence[int]], Batch]
 
 _BOXES = "white, dashed: true box    coloured: prediction with its class and score"
 _OUTLINES = "white, dashed: true object    filled: predicted object"
-_FROM = f", from {100 * SHOWN_SCORE:.0f} %"
+_FROM = ", from its class's threshold on"
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ def examples_of(
     predictions: PredictionsFile, images: Images, indices: Sequence[int]
 ) -> list[Example]:
     """Return the images of some rows with what is true of them and what was predicted."""
-    task, classes = predictions.info.task, predictions.info.classes
-    found = predictions_of(task, predictions.chosen(indices))
-    return list(describe(task, found, images(indices), classes))
+    info = predictions.info
+    found = predictions_of(info.task, predictions.chosen(indices))
+    return list(describe(info.task, found, images(indices), info.classes, info.thresholds))
 
 
 def even_positions(total: int, count: int) -> list[int]:

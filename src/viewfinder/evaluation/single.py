@@ -10,16 +10,19 @@ import torch
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 from viewfinder.data.loading.picture import load_picture
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
-from viewfinder.evaluation.describe import SHOWN_SCORE, mask_outlines
+from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.describe import mask_outlines
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.palette import class_colour
 from viewfinder.models.mask_rcnn import paste_masks
 from viewfinder.tasks import Predictions, VisionTask
+from viewfinder.tasks.thresholds import told
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class PicturePrediction:
         image: RGB, uint8 [H, W, 3].
         classes: Class names.
         shares: Probability of each class for the whole picture, float32 [C], if the task has any.
+        told: Which classes count as there, bool [C], where there may be several.
+        least: Score from which on each class's detections are told, where there are any.
         marks: Boxes and mask in the picture's pixels.
     """
 
@@ -38,6 +43,8 @@ class PicturePrediction:
     image: NDArray[np.uint8]
     classes: Sequence[str]
     shares: NDArray[np.float32] | None
+    told: NDArray[np.bool_] | None
+    least: Sequence[float] | None
     marks: Marks
 
     @property
@@ -46,15 +53,15 @@ class PicturePrediction:
         return self.marks.mask
 
     def lines(self, top: int) -> list[str]:
-        """Say it in words: the ``top`` likeliest classes, boxes, or classes by area."""
+        """Say it in words: the ``top`` likeliest classes, boxes, or classes by area.
+
+        Where there may be several classes, those that count as there are named all, and marked.
+        """
         if self.mask is not None:
             return self._areas()
-        found = []
-        if self.shares is not None:
-            order = self.shares.argsort()[::-1][:top]
-            found = [_line(float(self.shares[label]), self.classes[label]) for label in order]
-        if self.shares is None and not len(self.marks.boxes):
-            return [f"nothing with a score of {SHOWN_SCORE:.0%} or more"]
+        found = [] if self.shares is None else self._likeliest(self.shares, top)
+        if self.least is not None and not len(self.marks.boxes):
+            return [_nothing(min(self.least), max(self.least))]
         for box, label, score in zip(
             self.marks.boxes, self.marks.labels, self.marks.scores, strict=True
         ):
@@ -76,6 +83,16 @@ class PicturePrediction:
         picture.putpalette([round(255 * part) for colour in colours for part in colour])
         picture.save(path, "PNG")
 
+    def _likeliest(self, shares: NDArray[np.float32], top: int) -> list[str]:
+        order = shares.argsort()[::-1]
+        if self.told is None:
+            return [_line(float(shares[label]), self.classes[label]) for label in order[:top]]
+        return [
+            _line(float(shares[label]), self.classes[label]) + ("  ✓" if self.told[label] else "")
+            for place, label in enumerate(order)
+            if place < top or self.told[label]
+        ]
+
     def _areas(self) -> list[str]:
         assert self.mask is not None
         counts = np.bincount(self.mask.ravel(), minlength=len(self.classes))
@@ -87,29 +104,52 @@ class PicturePrediction:
         ]
 
 
-def predict_picture(task: VisionTask, transform: Transform, path: Path) -> PicturePrediction:
+def predict_picture(
+    task: VisionTask, transform: Transform, path: Path, threshold: float | None = None
+) -> PicturePrediction:
     """Predict for one picture.
 
     Args:
         task: The trained task.
         transform: What brings a picture to the size that it was trained on.
         path: The picture's file.
+        threshold: From which probability or score on a class is told; None for the task's own
+            threshold of each class.
 
     Raises:
-        ViewfinderError: If it can't be decoded.
+        ViewfinderError: If it can't be decoded, or the task knows no thresholds but one is given.
     """
+    least = _thresholds(task, threshold)
     image, pixels = load_picture(path, transform)
     found = {name: value[0].cpu() for name, value in task.predict(pixels[None]).items()}
-    shares = None
+    shares, chosen, scored = None, None, None
     if "probabilities" in found and found["probabilities"].ndim == 1:
         shares = found["probabilities"].numpy()
+        chosen = None if least is None else (found["probabilities"] >= least).numpy()
+    elif least is not None:
+        found, scored = told(found, least), least.tolist()
     return PicturePrediction(
         name=path.name,
         image=image,
         classes=task.classes,
         shares=shares,
+        told=chosen,
+        least=scored,
         marks=_marks(found, image.shape[:2], transform.size),
     )
+
+
+def _thresholds(task: VisionTask, threshold: float | None) -> Tensor | None:
+    """Return the threshold of each class, [C]; None where there are none."""
+    if "thresholds" not in task.measured:
+        if threshold is None:
+            return None
+        raise ViewfinderError(
+            f"--threshold serves detection, instances and multilabel; the task {task.name!r} tells "
+            "one class for each image or pixel. Leave it out."
+        )
+    own = task.get_buffer("thresholds").cpu()
+    return own if threshold is None else torch.full_like(own, threshold)
 
 
 def _marks(found: Predictions, size: tuple[int, ...], seen: tuple[int, int]) -> Marks:
@@ -127,13 +167,19 @@ def _marks(found: Predictions, size: tuple[int, ...], seen: tuple[int, int]) -> 
     if "scores" not in found:
         score, label = found["probabilities"].max(dim=0)
         return Marks(boxes.numpy(), label[None].numpy(), score[None].numpy())
-    shown = found["scores"] >= SHOWN_SCORE
+    shown = found["scores"] > 0
     labels, scores = found["labels"][shown], found["scores"][shown]
     outlines = None
     if "masks" in found:
         pasted = paste_masks(found["masks"][shown], boxes[shown], (height, width))
         outlines = mask_outlines(pasted)
     return Marks(boxes[shown].numpy(), labels.numpy(), scores.numpy(), outlines=outlines)
+
+
+def _nothing(low: float, high: float) -> str:
+    if low == high:
+        return f"nothing with a score of {low:.0%} or more"
+    return f"nothing reaches its class's threshold, {low:.0%} to {high:.0%}"
 
 
 def _line(share: float, name: str) -> str:

@@ -23,6 +23,7 @@ from viewfinder.tasks import (
     SemanticSegmentation,
     VisionTask,
 )
+from viewfinder.tasks.temperature import Calibrated
 
 
 class ClassScores(nn.Module):
@@ -82,8 +83,10 @@ def find_target(task: VisionTask, scores: Tensor) -> Target:
         value = _at(place, label) if isinstance(task.model, DenseDetector) else _best_of(label)
         return Target(label, float(scores[place, label]), "", value)
     label = int(scores.argmax())
-    many = isinstance(task, MultilabelClassification)
-    probabilities = scores.sigmoid() if many else scores.softmax(dim=0)
+    if isinstance(task, Calibrated):
+        probabilities = task.probabilities(scores[None])[0]
+    else:
+        probabilities = scores.sigmoid()
     return Target(label, float(probabilities[label]), "", ClassifierOutputTarget(label))
 
 

@@ -37,8 +37,10 @@ def export_onnx(
 
     The graph takes ``images``, RGB or grey as the task does, uint8 [N, channels, H, W] with any N,
     and returns what ``task.forward`` returns, under the same names. The file's metadata hold, as
-    JSON, ``task``, ``classes``, ``preprocessing`` and the caller's entries. The file appears under
-    its name only once it is complete.
+    JSON, ``task``, ``classes``, ``preprocessing``, what was found on validation images and the
+    caller's entries. Of what was found the graph applies ``temperature`` and, to several classes an
+    image, ``thresholds``; detections it returns all. The file appears under its name only once it
+    is complete.
 
     Args:
         task: The trained task.
@@ -68,6 +70,7 @@ def _metadata(
 ) -> dict[str, str]:
     height, width = size
     own: dict[str, Any] = {
+        **task.measured_values,
         "task": task.name,
         "classes": task.classes,
         "preprocessing": {

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.thresholds import told
 
 _ENTRIES = ("task", "classes", "preprocessing")
 _ERRORS_ONLY = 3
@@ -25,6 +26,8 @@ class OnnxPredictor:
         preprocessing: What the images must be: ``layout``, ``color``, ``dtype``, ``height``,
             ``width``, ``interpolation``; and what the graph does itself: ``normalisation``,
             ``mean``, ``std``.
+        thresholds: Of each class where images may show several, the probability or score from
+            which on it is told.
         metadata: All entries of the file.
         threads: Threads a prediction uses, as many as PyTorch's.
 
@@ -44,6 +47,7 @@ class OnnxPredictor:
         self.task: str = self.metadata["task"]
         self.classes: list[str] = self.metadata["classes"]
         self.preprocessing: dict[str, Any] = self.metadata["preprocessing"]
+        self.thresholds: list[float] | None = self.metadata.get("thresholds")
         self._input: str = self._session.get_inputs()[0].name
         self._outputs: list[str] = [output.name for output in self._session.get_outputs()]
 
@@ -61,6 +65,13 @@ class OnnxPredictor:
         return {
             name: torch.from_numpy(value) for name, value in zip(self._outputs, found, strict=True)
         }
+
+    def told(self, images: Tensor) -> dict[str, Tensor]:
+        """Predict, without the detections below their class's threshold: their score is 0."""
+        found = self.predict(images)
+        if self.thresholds is None or "scores" not in found:
+            return found
+        return told(found, self.thresholds)
 
     def _check(self, images: Tensor) -> None:
         height, width = self.preprocessing["height"], self.preprocessing["width"]

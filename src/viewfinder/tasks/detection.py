@@ -1,15 +1,19 @@
 """Detection: the classes and boxes of all objects in an image."""
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Boxes, View
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import Predictions, Search, TaskMetrics, VisionTask
+from viewfinder.tasks.matching import ImageObjects, corner_and_size, overlaps
+from viewfinder.tasks.thresholds import UNDECIDED, ThresholdSearch
 
 _ABSENT = -1
 
@@ -43,13 +47,37 @@ class DetectionMetrics(TaskMetrics):
         return coco_figures(self._map.compute())
 
 
-class Detection(VisionTask):
+class ThresholdedTask(VisionTask):
+    """A task with detections, and a score for each class from which on they are told.
+
+    Each validation finds the scores anew; those of the best epoch stay with its weights. Metrics
+    and ``predict`` take all detections.
+    """
+
+    measured: ClassVar[tuple[str, ...]] = ("thresholds",)
+    divisible: ClassVar[bool] = False
+    thresholds: Tensor
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register_buffer("thresholds", torch.full((len(self.classes),), UNDECIDED))
+
+    @staticmethod
+    @abstractmethod
+    def compare(predictions: Predictions, batch: Batch) -> list[ImageObjects]:
+        """Return the objects and detections of each image, and how they overlap."""
+
+    def new_search(self) -> Search:
+        """Return a fresh search for the thresholds."""
+        return ThresholdSearch(len(self.classes), self.compare)
+
+
+class Detection(ThresholdedTask):
     """Object detection with whatever losses the detector brings."""
 
     name: ClassVar[str] = "detection"
     view: ClassVar[type[View]] = Boxes
     monitor: ClassVar[str] = "val/map"
-    divisible: ClassVar[bool] = False
 
     @property
     def _detector(self) -> Detector:
@@ -66,6 +94,15 @@ class Detection(VisionTask):
     def new_metrics(self) -> TaskMetrics:
         """Return fresh detection metrics."""
         return DetectionMetrics()
+
+    @staticmethod
+    def compare(predictions: Predictions, batch: Batch) -> list[ImageObjects]:
+        """Return the objects and detections of each image, with the overlaps of their boxes."""
+        truth = with_crowds(batch, "boxes", "labels")
+        return [
+            compared(found, true, *(corner_and_size(side["boxes"]) for side in (found, true)))
+            for found, true in zip(without_padding(predictions), truth, strict=True)
+        ]
 
 
 def without_padding(predictions: Predictions) -> list[Predictions]:
@@ -98,6 +135,27 @@ def with_crowds(batch: Batch, *names: str) -> list[Predictions]:
         joined["iscrowd"] = (torch.arange(len(joined["boxes"])) >= len(boxes)).long()
         truth.append(joined)
     return truth
+
+
+def compared(found: Predictions, true: Predictions, regions: Any, others: Any) -> ImageObjects:
+    """Return the objects and detections of one image, of any size.
+
+    Args:
+        found: The detections.
+        true: The objects, as ``with_crowds`` returns them.
+        regions: Where the detections are, for ``overlaps``.
+        others: Where the objects are.
+    """
+    crowd = true["iscrowd"].bool().numpy()
+    return ImageObjects(
+        labels=true["labels"].numpy(),
+        crowd=crowd,
+        areas=np.zeros(len(crowd)),
+        found_labels=found["labels"].numpy(),
+        scores=found["scores"].double().numpy(),
+        found_areas=np.zeros(len(found["scores"])),
+        overlaps=overlaps(regions, others, crowd),
+    )
 
 
 def coco_figures(values: Mapping[str, Tensor], prefix: str = "") -> dict[str, float]:

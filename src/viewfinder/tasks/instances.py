@@ -2,14 +2,23 @@
 
 from typing import Any, ClassVar, Protocol, cast
 
+import numpy as np
+from faster_coco_eval.core import mask as coco_mask
 from torch import Tensor
 from torchmetrics.detection import MeanAveragePrecision
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Instances, View
 from viewfinder.models.mask_rcnn import paste_masks
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
-from viewfinder.tasks.detection import coco_figures, with_crowds, without_padding
+from viewfinder.tasks.base import Predictions, TaskMetrics
+from viewfinder.tasks.detection import (
+    ThresholdedTask,
+    coco_figures,
+    compared,
+    with_crowds,
+    without_padding,
+)
+from viewfinder.tasks.matching import ImageObjects
 
 _KINDS = {"box_": "bbox_", "mask_": "segm_"}
 
@@ -53,7 +62,7 @@ class InstanceMetrics(TaskMetrics):
         }
 
 
-class InstanceSegmentation(VisionTask):
+class InstanceSegmentation(ThresholdedTask):
     """Instance segmentation with whatever losses the network brings.
 
     The predicted ``masks`` [B, K, M, M] hold for each point of an M x M grid over the detection's
@@ -63,7 +72,6 @@ class InstanceSegmentation(VisionTask):
     name: ClassVar[str] = "instances"
     view: ClassVar[type[View]] = Instances
     monitor: ClassVar[str] = "val/mask_map"
-    divisible: ClassVar[bool] = False
 
     @property
     def _segmenter(self) -> InstanceSegmenter:
@@ -80,6 +88,22 @@ class InstanceSegmentation(VisionTask):
     def new_metrics(self) -> TaskMetrics:
         """Return fresh instance metrics."""
         return InstanceMetrics()
+
+    @staticmethod
+    def compare(predictions: Predictions, batch: Batch) -> list[ImageObjects]:
+        """Return the objects and detections of each image, with the overlaps of their masks."""
+        pasted = pasted_instances(predictions, batch["image"].shape[-2:])
+        return [
+            compared(found, true, *(run_lengths(side["masks"]) for side in (found, true)))
+            for found, true in zip(pasted, instances_with_crowds(batch), strict=True)
+        ]
+
+
+def run_lengths(masks: Tensor) -> list[dict[str, Any]]:
+    """Encode masks, bool [N, H, W], as COCO's run lengths."""
+    columnwise = np.asfortranarray(masks.numpy().astype(np.uint8).transpose(1, 2, 0))
+    encoded: list[dict[str, Any]] = coco_mask.encode(columnwise)
+    return encoded
 
 
 def pasted_instances(predictions: Predictions, size: tuple[int, int]) -> list[Predictions]:

@@ -19,8 +19,9 @@ from torchvision.ops import (
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import SingleBox, View
 from viewfinder.models.localizer import Localization as RawLocalization
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import Predictions, TaskMetrics
 from viewfinder.tasks.losses import Term, WeightedSum
+from viewfinder.tasks.temperature import Calibrated
 
 _GOOD_IOU = 0.5
 
@@ -61,7 +62,7 @@ class LocalizationMetrics(TaskMetrics):
         return {name: float(metric.compute()) for name, metric in metrics.items()}
 
 
-class Localization(VisionTask):
+class Localization(Calibrated):
     """A class and a box, by a weighted sum of losses.
 
     Boxes are compared as shares of the image.
@@ -89,11 +90,15 @@ class Localization(VisionTask):
         corners = batch["box"] / _pixels(height, width, batch["box"])
         return self._losses(outputs, _Target(batch["label"], corners))
 
+    def logits(self, outputs: RawLocalization) -> Tensor:
+        """Return the class logits."""
+        return outputs.logits
+
     def decode(self, outputs: RawLocalization, size: tuple[int, int]) -> Predictions:
         """Return ``probabilities`` [B, C] and ``boxes`` [B, 4], corners in pixels."""
         boxes = box_convert(outputs.boxes, "cxcywh", "xyxy").clamp(0, 1)
         return {
-            "probabilities": outputs.logits.softmax(dim=1),
+            "probabilities": self.probabilities(outputs.logits),
             "boxes": boxes * _pixels(*size, boxes),
         }
 

@@ -17,8 +17,7 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import ClassesPresent, View
 from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
-
-_UNDECIDED = 0.5
+from viewfinder.tasks.thresholds import UNDECIDED, best_threshold
 
 
 class _Gathered(Metric):
@@ -100,24 +99,14 @@ def average_precisions(probabilities: Tensor, labels: Tensor) -> Tensor:
 
 
 def best_thresholds(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Return for each class the threshold of the largest F1, float32 [C].
-
-    It lies midway between the last probability above it and the first one below. A class that does
-    not occur keeps 0.5.
+    """Return for each class the threshold of the largest F1, float32 [C]; see ``best_threshold``.
 
     Args:
         probabilities: Of each image and class, [N, C].
         labels: Which classes are present, int [N, C].
     """
-    ranked, order = probabilities.sort(dim=0, descending=True)
-    hits = labels.gather(0, order).cumsum(dim=0)
-    told = torch.arange(1, len(ranked) + 1).unsqueeze(1)
-    f1 = 2 * hits / (told + labels.sum(dim=0))
-    below = torch.cat([ranked[1:], torch.zeros_like(ranked[:1])])
-    f1 = f1.where(ranked > below, -1.0)  # a threshold can't part equal probabilities
-    best = f1.argmax(dim=0, keepdim=True)
-    midway = (ranked.gather(0, best) + below.gather(0, best)).squeeze(0) / 2
-    return midway.where(labels.any(dim=0), _UNDECIDED)
+    columns = zip(probabilities.T, labels.T, strict=True)
+    return torch.tensor([best_threshold(*column, int(column[1].sum())) for column in columns])
 
 
 class MultilabelClassification(VisionTask):
@@ -145,7 +134,7 @@ class MultilabelClassification(VisionTask):
         super().__init__(*arguments, **options)
         self.pos_weight = pos_weight
         count = len(self.classes)
-        self.register_buffer("thresholds", torch.full((count,), _UNDECIDED))
+        self.register_buffer("thresholds", torch.full((count,), UNDECIDED))
         self.register_buffer("weights", torch.ones(count), persistent=False)
 
     def learn_from(self, split: SplitFile) -> None:

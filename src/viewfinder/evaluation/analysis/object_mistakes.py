@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.measures.error_types import ErrorType, Judged, judge
-from viewfinder.evaluation.measures.matching import ImageObjects
 from viewfinder.evaluation.measures.opening import image_objects
 from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.tasks.matching import ImageObjects
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.data.schema import IGNORE
-from viewfinder.evaluation.describe import SHOWN_SCORE
+from viewfinder.evaluation.predictions.columns import PredictionsInfo
 from viewfinder.evaluation.predictions.rows import decode_map, decode_masks
 
 Row = Mapping[str, Any]
@@ -41,8 +41,9 @@ def true_text(task: str, row: Row, classes: Sequence[str]) -> str:
     return _objects(len(row["labels"])) if "labels" in row else ""
 
 
-def predicted_text(task: str, row: Row, classes: Sequence[str]) -> str:
+def predicted_text(info: PredictionsInfo, row: Row) -> str:
     """Return what was predicted, in the same way."""
+    task, classes = info.task, info.classes
     if task == "multilabel":
         return _names(row["present"], classes)
     if task in ("classification", "localization"):
@@ -50,7 +51,7 @@ def predicted_text(task: str, row: Row, classes: Sequence[str]) -> str:
         return f"{classes[label]} {100 * row['probabilities'][label]:.0f}\N{NO-BREAK SPACE}%"
     if "labels" not in row:
         return ""
-    return _objects(sum(score >= SHOWN_SCORE for score in row["predicted_scores"]))
+    return _objects(len(_told(info, row)))
 
 
 def true_marks(task: str, row: Row) -> Drawn:
@@ -63,18 +64,24 @@ def true_marks(task: str, row: Row) -> Drawn:
     return Drawn(row["boxes"], row["labels"], masks)
 
 
-def predicted_marks(task: str, row: Row) -> Drawn:
-    """Return what was predicted, to be drawn; of detections those that are likely enough."""
-    if task == "localization":
+def predicted_marks(info: PredictionsInfo, row: Row) -> Drawn:
+    """Return what was predicted, to be drawn; of detections those from their threshold on."""
+    if info.task == "localization":
         return Drawn([row["predicted_box"]], [int(np.argmax(row["probabilities"]))])
-    if task == "segmentation":
+    if info.task == "segmentation":
         return Drawn(mask=decode_map(row["predicted_mask"]))
-    shown = [i for i, score in enumerate(row["predicted_scores"]) if score >= SHOWN_SCORE]
+    shown = _told(info, row)
     boxes, labels = ([row[name][i] for i in shown] for name in _FOUND)
     masks = None
     if "masks" in row:
         masks = _painted(row, [row["predicted_masks"][i] for i in shown], labels)
     return Drawn(boxes, labels, masks)
+
+
+def _told(info: PredictionsInfo, row: Row) -> list[int]:
+    """Return the numbers of the detections from their class's threshold on."""
+    pairs = zip(row["predicted_labels"], row["predicted_scores"], strict=True)
+    return [i for i, (label, score) in enumerate(pairs) if score >= info.told_from[label]]
 
 
 def _names(present: Sequence[bool], classes: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from viewfinder.evaluation.comparison.described import (
     true_marks,
     true_text,
 )
+from viewfinder.evaluation.predictions.columns import PredictionsInfo
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.tiles import overlay
 
@@ -81,9 +82,9 @@ def show_changes(
     """
     indices = [change.index for change in changes]
     rows = zip(*(file.chosen(indices) for _, file in (first, second)), strict=True)
-    info, names = first[1].info, (first[0], second[0])
+    infos, names = (first[1].info, second[1].info), (first[0], second[0])
     return [
-        Shown(change, _panels(info.task, info.classes, names, pair, _pixels(split, change.index)))
+        Shown(change, _panels(infos, names, pair, _pixels(split, change.index)))
         for change, pair in zip(changes, rows, strict=True)
     ]
 
@@ -93,19 +94,20 @@ def _pixels(split: SplitFile | None, index: int) -> dict[str, Any] | None:
 
 
 def _panels(
-    task: str,
-    classes: Sequence[str],
+    infos: tuple[PredictionsInfo, PredictionsInfo],
     names: tuple[str, str],
     rows: tuple[Mapping[str, Any], Mapping[str, Any]],
     pixels: dict[str, Any] | None,
 ) -> list[Panel]:
+    task, classes = infos[0].task, infos[0].classes
     lines = [("truth", true_text(task, rows[0], classes))]
     lines += [
-        (name, predicted_text(task, row, classes)) for name, row in zip(names, rows, strict=True)
+        (name, predicted_text(info, row))
+        for name, info, row in zip(names, infos, rows, strict=True)
     ]
     if pixels is None or task in OF_WHOLE_IMAGES:
         return [Panel(thumbnail(pixels, _SIDE) if pixels else None, lines)]
-    marks = [true_marks(task, rows[0]), *(predicted_marks(task, row) for row in rows)]
+    marks = [true_marks(task, rows[0]), *map(predicted_marks, infos, rows)]
     inputs = [rows[0], *rows]
     return [
         Panel(

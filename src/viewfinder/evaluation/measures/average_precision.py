@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.measures.matching import THRESHOLDS, Bools, Floats, ImageMatches
 from viewfinder.evaluation.measures.measure import Weights
+from viewfinder.tasks.matching import THRESHOLDS, Bools, Floats, ImageMatches
 
 RECALLS = np.linspace(0, 1, 101)
 _TINY = np.spacing(1)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.measures.average_precision import interpolated
-from viewfinder.evaluation.measures.matching import Bools, Floats, ImageObjects, choose
+from viewfinder.tasks.matching import Bools, Floats, ImageObjects, choose
 
 ErrorType = Literal["class", "box", "both", "duplicate", "background", "missed"]
 ERROR_TYPES: tuple[ErrorType, ...] = get_args(ErrorType)

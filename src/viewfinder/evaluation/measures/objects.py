@@ -3,21 +3,29 @@
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 
 from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
-from viewfinder.evaluation.measures.matching import Floats, ImageObjects, match
 from viewfinder.evaluation.measures.measure import Weights
+from viewfinder.evaluation.measures.operating_point import OperatingPoint
 from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
 from viewfinder.evaluation.ranking_curves import Curve, draw_precision_recall
+from viewfinder.tasks.matching import (
+    EVERY_SIZE,
+    IOU_50,
+    IOU_75,
+    Floats,
+    ImageObjects,
+    match,
+)
 
-_ALL = (0.0, 1e10)
+V = TypeVar("V", str, float)
+
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 _MOST = (1, 10, 100)
-_IOU_50, _IOU_75 = 0, 5
 _COLUMNS = ("ap", "ap_50", "recall")
 
 
@@ -28,21 +36,27 @@ class Objects:
         images: The objects and detections of each image.
         classes: Class names.
         prefix: What the names of the metrics begin with.
+        thresholds: Score from which on each class is told; None where nothing is told.
     """
 
     def __init__(
-        self, images: Iterable[ImageObjects], classes: Sequence[str], prefix: str = ""
+        self,
+        images: Iterable[ImageObjects],
+        classes: Sequence[str],
+        prefix: str = "",
+        thresholds: Sequence[float] | None = None,
     ) -> None:
         kept = list(images)
         labels = range(len(classes))
         self.images = len(kept)
         self._classes = classes
         self._prefix = prefix
-        self._all = [_matches(kept, label, _ALL) for label in labels]
+        self._all = [_matches(kept, label, EVERY_SIZE) for label in labels]
         self._sized = {
             size: [_matches(kept, label, areas) for label in labels]
             for size, areas in SIZES.items()
         }
+        self._told = None if thresholds is None else OperatingPoint(self._all, thresholds)
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -53,16 +67,22 @@ class Objects:
             for kind in ("map", "mar")
         }
         whole = ("map", "map_50", "map_75", *(f"mar_{most}" for most in _MOST))
-        return sized | {f"{self._prefix}{name}": "no object in any image" for name in whole}
+        named = {f"{self._prefix}{name}": "no object in any image" for name in whole}
+        return sized | named | self._prefixed(OperatingPoint.reasons)
 
     def headline(self, weights: Weights) -> dict[str, float]:
-        """Return ``map``, over IoU 0.5 to 0.95, ``map_50`` and ``map_75``."""
+        """Return ``map``, over IoU 0.5 to 0.95, ``map_50`` and ``map_75``.
+
+        With thresholds also ``precision``, ``recall`` and ``f1`` of what is told, at IoU 0.5.
+        """
         precision = _precision(self._all, weights)
-        return {
-            f"{self._prefix}map": _mean(precision),
-            f"{self._prefix}map_50": _mean(precision[:, _IOU_50]),
-            f"{self._prefix}map_75": _mean(precision[:, _IOU_75]),
+        figures = {
+            "map": _mean(precision),
+            "map_50": _mean(precision[:, IOU_50]),
+            "map_75": _mean(precision[:, IOU_75]),
         }
+        told = {} if self._told is None else self._told.figures(weights)
+        return self._prefixed(figures | told)
 
     def others(self) -> dict[str, float]:
         """Return average precision by size of the objects, and recall."""
@@ -71,12 +91,18 @@ class Objects:
         for size, matches in self._sized.items():
             figures[f"map_{size}"] = _mean(_precision(matches, every))
             figures[f"mar_{size}"] = _mean_recall(matches, _MOST[-1])
-        return {f"{self._prefix}{name}": value for name, value in figures.items()}
+        return self._prefixed(figures)
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the figures of each class, and precision against recall at IoU 0.5."""
         self.by_class().write(tables)
+        self.write_told(tables)
         self.draw_curves(plots)
+
+    def write_told(self, tables: Path) -> None:
+        """Write what each class's threshold makes of its detections, if there are thresholds."""
+        if self._told is not None:
+            self._told.write(tables, self._classes)
 
     def draw_curves(self, plots: Path) -> None:
         """Draw precision against recall of each class that has objects, at IoU 0.5."""
@@ -85,9 +111,10 @@ class Objects:
             (name, matches.curves(every))
             for name, matches in zip(self._classes, self._all, strict=True)
         ]
+        points = [None] * len(named) if self._told is None else self._told.points()
         curves = [
-            Curve(name, RECALLS, found[0][_IOU_50], float(found[0][_IOU_50].mean()))
-            for name, found in named
+            Curve(name, RECALLS, found[0][IOU_50], float(found[0][IOU_50].mean()), point)
+            for (name, found), point in zip(named, points, strict=True)
             if found
         ]
         draw_precision_recall(
@@ -102,7 +129,7 @@ class Objects:
             figures = [np.nan] * len(_COLUMNS)
             if curves is not None:
                 precision, recall = curves
-                figures = [precision.mean(), precision[_IOU_50].mean(), recall.mean()]
+                figures = [precision.mean(), precision[IOU_50].mean(), recall.mean()]
             rows.append([name, int(matches.objects.sum()), *rounded_or_blank(np.array(figures))])
         return ClassTable([f"{self._prefix}{column}" for column in _COLUMNS], rows)
 
@@ -113,13 +140,18 @@ class Objects:
         """Return the measure whose ``headline`` is about some classes alone."""
         part = copy.copy(self)
         part._all = [self._all[label] for label in labels]
+        part._told = None
         return part
 
     def of_size(self, size: str) -> Self:
         """Return the measure whose ``headline`` is about objects of one of ``SIZES`` alone."""
         part = copy.copy(self)
         part._all = self._sized[size]
+        part._told = None
         return part
+
+    def _prefixed(self, values: Mapping[str, V]) -> dict[str, V]:
+        return {f"{self._prefix}{name}": value for name, value in values.items()}
 
 
 class Instances:
@@ -154,6 +186,7 @@ class Instances:
     def write(self, plots: Path, tables: Path) -> None:
         """Write the figures of each class, by masks and by boxes, and the curves of the masks."""
         self.by_class().write(tables)
+        self.masks.write_told(tables)
         self.masks.draw_curves(plots)
 
     def by_class(self) -> ClassTable:

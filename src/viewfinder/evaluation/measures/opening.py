@@ -9,7 +9,6 @@ from faster_coco_eval.core import mask as coco_mask
 from torchvision.ops import box_iou
 
 from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
-from viewfinder.evaluation.measures.matching import Floats, ImageObjects
 from viewfinder.evaluation.measures.measure import Measure
 from viewfinder.evaluation.measures.objects import Instances, Objects
 from viewfinder.evaluation.measures.panoptic import ImageMasks, PanopticQuality
@@ -17,6 +16,7 @@ from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import decode_map, decode_masks
+from viewfinder.tasks.matching import Floats, ImageObjects, corner_and_size, overlaps
 
 Row = Mapping[str, Any]
 
@@ -59,7 +59,9 @@ def _pixel_classes(file: PredictionsFile) -> Measure:
 
 
 def _objects(file: PredictionsFile) -> Measure:
-    return Objects((_by_boxes(row) for row in file.rows()), file.info.classes)
+    info = file.info
+    images = (_by_boxes(row) for row in file.rows())
+    return Objects(images, info.classes, thresholds=info.told_from)
 
 
 def image_objects(file: PredictionsFile) -> list[ImageObjects]:
@@ -69,13 +71,11 @@ def image_objects(file: PredictionsFile) -> list[ImageObjects]:
 
 
 def _instances(file: PredictionsFile) -> Measure:
-    classes = file.info.classes
+    classes, told_from = file.info.classes, file.info.told_from
     return Instances(
-        masks=Objects((_by_masks(row) for row in file.rows()), classes, "mask_"),
+        masks=Objects((_by_masks(row) for row in file.rows()), classes, "mask_", told_from),
         boxes=Objects((_by_boxes(row) for row in file.rows()), classes, "box_"),
-        panoptic=PanopticQuality(
-            (_decoded(row) for row in file.rows()), classes, file.info.told_from
-        ),
+        panoptic=PanopticQuality((_decoded(row) for row in file.rows()), classes, told_from),
     )
 
 
@@ -92,7 +92,7 @@ def _decoded(row: Row) -> ImageMasks:
 
 
 def _by_boxes(row: Row) -> ImageObjects:
-    boxes, found = _corner_and_size(row["boxes"]), _corner_and_size(row["predicted_boxes"])
+    boxes, found = corner_and_size(row["boxes"]), corner_and_size(row["predicted_boxes"])
     areas = boxes[:, 2] * boxes[:, 3]
     if "masks" in row:
         areas = _mask_areas(row, "masks")
@@ -110,9 +110,6 @@ def _image_objects(
     row: Row, true: Any, found: Any, areas: Floats, found_areas: Floats
 ) -> ImageObjects:
     crowd = np.array(row["crowd"], np.bool_)
-    overlaps = np.zeros((len(found), len(true)))
-    if overlaps.size:
-        overlaps = np.asarray(coco_mask.iou(found, true, crowd.astype(np.uint8)))
     return ImageObjects(
         labels=np.array(row["labels"], np.int64),
         crowd=crowd,
@@ -120,14 +117,8 @@ def _image_objects(
         found_labels=np.array(row["predicted_labels"], np.int64),
         scores=np.array(row["predicted_scores"], np.float64),
         found_areas=found_areas,
-        overlaps=overlaps,
+        overlaps=overlaps(found, true, crowd),
     )
-
-
-def _corner_and_size(boxes: list[list[float]]) -> Floats:
-    """Turn corners, [N, 4], to left, top, width and height."""
-    corners = np.array(boxes, np.float64).reshape(-1, 4)
-    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def _runs(row: Row, name: str) -> list[dict[str, Any]]:

@@ -5,9 +5,10 @@ from dataclasses import asdict, dataclass
 
 import pyarrow as pa
 
+from viewfinder.tasks.thresholds import UNDECIDED
+
 _METADATA_KEY = b"viewfinder"
 VERSION = 1
-_UNDECIDED = 0.5
 
 _SHARES = pa.list_(pa.float32())
 _BOX = pa.list_(pa.float32(), 4)
@@ -62,8 +63,9 @@ class PredictionsInfo:
         classes: Class names; a class index counts into them.
         dataset: Name of the data set.
         digest: SHA-256 of the split that was predicted for.
-        thresholds: Of each class where images may show several, the probability from which it
-            counts as present.
+        thresholds: Of each class where images may show several, the probability or score from
+            which on it is told.
+        temperature: What the logits were divided by, where probabilities are scaled.
         version: Version of the columns.
     """
 
@@ -72,12 +74,13 @@ class PredictionsInfo:
     dataset: str
     digest: str
     thresholds: list[float] | None = None
+    temperature: float | None = None
     version: int = VERSION
 
     @property
     def told_from(self) -> list[float]:
         """The thresholds; 0.5 of each class where the table has none."""
-        return self.thresholds or [_UNDECIDED] * len(self.classes)
+        return self.thresholds or [UNDECIDED] * len(self.classes)
 
 
 def predictions_schema(info: PredictionsInfo) -> pa.Schema:

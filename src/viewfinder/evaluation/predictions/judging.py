@@ -52,11 +52,12 @@ def write_predictions(
 
 
 def _judged(task: VisionTask, batch: Batch, info: PredictionsInfo) -> list[dict[str, Any]]:
-    found, losses = task.judge(batch)
-    predictions = {name: value.cpu() for name, value in found.items()}
+    judged, losses = task.judge(batch)
+    predictions = {name: value.cpu() for name, value in judged.items()}
     _check_finite(predictions, batch["id"])
     rows = rows_of(info.task, predictions, batch)
-    examples = describe(info.task, predictions_of(info.task, rows), batch, info.classes)
+    found = predictions_of(info.task, rows)
+    examples = describe(info.task, found, batch, info.classes, info.thresholds)
     for row, loss, example in zip(rows, losses.tolist(), examples, strict=True):
         row |= {"loss": loss, "score": example.quality}
     return rows

@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import with_crowds, without_padding
-from viewfinder.tasks.instances import instances_with_crowds, pasted_instances
+from viewfinder.tasks.instances import instances_with_crowds, pasted_instances, run_lengths
 
 Row = dict[str, Any]
 
@@ -191,8 +191,7 @@ def decode_map(content: bytes) -> NDArray[np.uint8]:
 
 def encode_masks(masks: Tensor) -> list[bytes]:
     """Encode masks, bool [N, H, W], as COCO's run lengths."""
-    columnwise = np.asfortranarray(masks.numpy().astype(np.uint8).transpose(1, 2, 0))
-    return [run["counts"] for run in coco_mask.encode(columnwise)]
+    return [run["counts"] for run in run_lengths(masks)]
 
 
 def decode_masks(runs: Sequence[bytes], height: int, width: int) -> NDArray[np.uint8]:

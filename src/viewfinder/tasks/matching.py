@@ -8,11 +8,15 @@ count either.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
+IOU_50, IOU_75 = 0, 5  # places among them
+EVERY_SIZE = (0.0, 1e10)
 _MOST = 100
 _NOTHING = -1.0
 _ALMOST_ONE = 1 - 1e-10
@@ -60,6 +64,25 @@ class ImageMatches:
     hits: Bools
     ignored: Bools
     objects: int
+
+
+def overlaps(found: Any, true: Any, crowd: Bools) -> Floats:
+    """Return the IoU of detections with objects, or the share of each in a crowd, [D, G].
+
+    Args:
+        found: Boxes as left, top, width and height, float64 [D, 4], or masks as COCO's run lengths.
+        true: The objects, in the same way, [G].
+        crowd: Whether each object is a crowd, bool [G].
+    """
+    if not len(found) or not len(true):
+        return np.zeros((len(found), len(true)))
+    return np.asarray(coco_mask.iou(found, true, crowd.astype(np.uint8)))
+
+
+def corner_and_size(boxes: Any) -> Floats:
+    """Turn left, top, right and bottom, [N, 4], to left, top, width and height."""
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
 
 
 def match(image: ImageObjects, label: int, areas: tuple[float, float]) -> ImageMatches:
