@@ -11,7 +11,7 @@ from split_project import NAME, STRATIFIED, make_project, pets
 from viewfinder.cli import main
 
 MIRROR = "flip: {_target_: albumentations.HorizontalFlip, p: 1.0}\n"
-TOP, LEFT, SIDE, STEP = 66, 20, 192, 198  # of the first tile, pixels
+TOP, LEFT, SIDE, STEP = 66, 24, 192, 198  # of the first tile, pixels
 
 
 @pytest.fixture

@@ -8,8 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 from faster_coco_eval.core import mask as coco_mask
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from viewfinder.data.loading.sample import Sample
@@ -18,13 +16,15 @@ from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint, to_rgb
 from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
-from viewfinder.evaluation.palette import FAINT, INK
-from viewfinder.evaluation.tiles import fit_size, shorten
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.palette import FAINT
+from viewfinder.drawing.text import shorten
+from viewfinder.evaluation.tiles import fit_size
 
 _SAMPLES, _DRAWS = 6, 5
-_SIDE, _GAP, _MARGIN = 176, 6, 20
-_HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 66, 30, 24, 125
-_DPI, _LEAST_WIDTH = 100, 560
+_SIDE, _GAP = 176, 6
+_CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 30, 24, 125
+_LEAST_WIDTH = 560
 _MOST_IN_LEGEND = 12
 _OPACITY = 0.3  # lets the change of colours show through
 
@@ -137,38 +137,26 @@ class _Sheet:
         self, tile: tuple[int, int], *, rows: int, columns: int, classes: int, heading: str
     ) -> None:
         self._tile = tile
-        self._width = max(_LEAST_WIDTH, 2 * _MARGIN + columns * (tile[1] + _GAP) - _GAP)
+        self._width = max(_LEAST_WIDTH, 2 * MARGIN + columns * (tile[1] + _GAP) - _GAP)
         self._legend_columns = self._width // _LEGEND_COLUMN
         legend_rows = -(-min(classes, _MOST_IN_LEGEND) // self._legend_columns)
         legend = (legend_rows + 1) * _LEGEND_ROW if classes else 0
-        self._height = _HEADER + rows * (tile[0] + _CAPTION) + legend
-        inches = (self._width / _DPI, self._height / _DPI)
-        self._figure = Figure(figsize=inches, dpi=_DPI, facecolor="white")
-        self._write(_MARGIN, 12, heading, 14, INK)
+        self._height = HEADER + rows * (tile[0] + _CAPTION) + legend
+        self._canvas = Canvas(self._height, self._width, heading=heading)
 
     def title(self, names: Sequence[str]) -> None:
         for column, name in enumerate(names):
             if column == 0 or name != names[column - 1]:
-                self._write(self._left(column), _HEADER - 20, name, 9.5, INK)
+                self._canvas.write(self._left(column), HEADER - 20, name, points=9.5)
 
     def show(self, row: int, column: int, sample: Sample) -> None:
-        height, width = self._tile
-        bottom = self._height - self._top(row) - height
-        axes: Axes = self._figure.add_axes(
-            (
-                self._left(column) / self._width,
-                bottom / self._height,
-                width / self._width,
-                height / self._height,
-            )
-        )
-        axes.imshow(_drawn(sample, self._tile), interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
+        self._canvas.show(_drawn(sample, self._tile), self._left(column), self._top(row))
 
     def caption(self, row: int, name: str, labels: Sequence[str]) -> None:
         text = shorten(name, 90, keep_end=True)
         text = f"{', '.join(labels)}   {text}" if labels else text
-        self._write(_MARGIN, self._top(row) + self._tile[0] + 5, text, 8, FAINT)
+        below = self._top(row) + self._tile[0] + 5
+        self._canvas.write(MARGIN, below, text, points=8, colour=FAINT)
 
     def legend(self, classes: Sequence[tuple[str, int]]) -> None:
         patches = [
@@ -176,7 +164,7 @@ class _Sheet:
             for name, label in classes[:_MOST_IN_LEGEND]
         ]
         if patches:
-            self._figure.legend(
+            self._canvas.figure.legend(
                 handles=patches,
                 loc="lower center",
                 ncols=min(len(patches), self._legend_columns),
@@ -187,21 +175,10 @@ class _Sheet:
             )
 
     def write(self, path: Path) -> None:
-        self._figure.savefig(path, format="png", facecolor="white", dpi=_DPI)
+        self._canvas.save(path)
 
     def _top(self, row: int) -> int:
-        return _HEADER + row * (self._tile[0] + _CAPTION)
+        return HEADER + row * (self._tile[0] + _CAPTION)
 
     def _left(self, column: int) -> int:
-        return _MARGIN + column * (self._tile[1] + _GAP)
-
-    def _write(self, left: int, top: int, text: str, points: float, colour: str) -> None:
-        self._figure.text(
-            left / self._width,
-            1 - top / self._height,
-            text,
-            fontsize=points,
-            color=colour,
-            va="top",
-            parse_math=False,
-        )
+        return MARGIN + column * (self._tile[1] + _GAP)

@@ -17,7 +17,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG
+from viewfinder.drawing.palette import FAINT, INK, RIGHT, WRONG
 
 _BINS = 15
 _FEW = 100

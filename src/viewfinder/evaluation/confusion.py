@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.palette import INK
-from viewfinder.evaluation.tiles import shorten
+from viewfinder.drawing.palette import INK
+from viewfinder.drawing.text import shorten
 
 _MOST_WITH_COUNTS = 24
 _MOST_WITH_NAMES = 60

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from viewfinder.drawing.palette import FAINT, INK
 from viewfinder.errors import ViewfinderError
-from viewfinder.evaluation.palette import FAINT, INK
 
 Curve = tuple[list[float], list[float]]
 

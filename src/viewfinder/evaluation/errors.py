@@ -5,8 +5,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from viewfinder.drawing.palette import INK, WRONG
 from viewfinder.evaluation.measures.error_types import ErrorCost, ErrorType
-from viewfinder.evaluation.palette import INK, WRONG
 from viewfinder.evaluation.tables import write_table
 
 _MEANINGS: dict[ErrorType, str] = {

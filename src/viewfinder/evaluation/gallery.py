@@ -7,25 +7,18 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
 from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.palette import FAINT, INK, RIGHT, WRONG, class_colour
+from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.example import Example
-from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG, class_colour
-from viewfinder.evaluation.tiles import (
-    draw_boxes,
-    draw_image,
-    draw_outlines,
-    fit_size,
-    overlay,
-    shorten,
-)
+from viewfinder.evaluation.tiles import draw_boxes, draw_image, draw_outlines, fit_size, overlay
 
-_DPI = 100
-_MARGIN, _GAP, _PANEL_GAP = 24, 18, 4
-_HEADER, _CAPTION, _LEGEND = 62, 38, 40
+_GAP, _PANEL_GAP = 18, 4
+_CAPTION, _LEGEND = 38, 40
 _EDGE = 4
 _FRAME_POINTS = 3.5
 _SIDE, _BOXED_SIDE = 192, 288
@@ -43,8 +36,8 @@ class _Layout:
     columns: int
     tile: tuple[int, int]
     legend: bool
-    header: int = _HEADER
-    margin: int = _MARGIN
+    header: int = HEADER
+    margin: int = MARGIN
 
     @property
     def cell(self) -> tuple[int, int]:
@@ -93,14 +86,12 @@ def draw_gallery(
         tile=_tile(examples),
         legend=masks,
     )
-    figure = _figure(layout)
-    _write(figure, _MARGIN, 14, heading, 14, INK)
-    _write(figure, _MARGIN, 39, key, 9, FAINT)
+    canvas = Canvas(*layout.size, heading=heading, key=key)
     for index, example in enumerate(examples):
-        _draw_example(figure, layout, index, example, classes)
+        _draw_example(canvas, layout, index, example, classes)
     if masks:
-        _draw_legend(figure, examples, classes)
-    path.write_bytes(_png(figure))
+        _draw_legend(canvas, examples, classes)
+    path.write_bytes(_png(canvas))
 
 
 def example_png(example: Example, classes: Sequence[str]) -> bytes:
@@ -120,9 +111,9 @@ def example_png(example: Example, classes: Sequence[str]) -> bytes:
         header=_EDGE,
         margin=_EDGE,
     )
-    figure = _figure(layout)
-    _draw_example(figure, layout, 0, example, classes)
-    return _png(figure)
+    canvas = Canvas(*layout.size)
+    _draw_example(canvas, layout, 0, example, classes)
+    return _png(canvas)
 
 
 def _tile(examples: Sequence[Example]) -> tuple[int, int]:
@@ -131,25 +122,20 @@ def _tile(examples: Sequence[Example]) -> tuple[int, int]:
     return fit_size(height, width, _BOXED_SIDE if boxed else _SIDE)
 
 
-def _figure(layout: _Layout) -> Figure:
-    height, width = layout.size
-    return Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-
-
 def _draw_example(
-    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+    canvas: Canvas, layout: _Layout, index: int, example: Example, classes: Sequence[str]
 ) -> None:
     if example.predicted.mask is None:
-        _draw_single(figure, layout, index, example, classes)
+        _draw_single(canvas, layout, index, example, classes)
     else:
-        _draw_panels(figure, layout, index, example, classes)
-    _draw_caption(figure, layout, index, example)
+        _draw_panels(canvas, layout, index, example, classes)
+    _draw_caption(canvas, layout, index, example)
 
 
 def _draw_single(
-    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+    canvas: Canvas, layout: _Layout, index: int, example: Example, classes: Sequence[str]
 ) -> None:
-    axes = _axes(figure, layout, index, 0)
+    axes = _axes(canvas, layout, index, 0)
     draw_image(axes, example.image, layout.tile)
     draw = draw_boxes if example.predicted.outlines is None else draw_outlines
     draw(axes, example.truth, example.predicted, classes)
@@ -169,27 +155,27 @@ def _draw_single(
 
 
 def _draw_panels(
-    figure: Figure, layout: _Layout, index: int, example: Example, classes: Sequence[str]
+    canvas: Canvas, layout: _Layout, index: int, example: Example, classes: Sequence[str]
 ) -> None:
     masks = [mask for mask in (example.truth.mask, example.predicted.mask) if mask is not None]
     pictures = [example.image, *(overlay(example.image, mask, classes) for mask in masks)]
     for panel, picture in enumerate(pictures[-layout.panels :]):
-        draw_image(_axes(figure, layout, index, panel), picture, layout.tile)
+        draw_image(_axes(canvas, layout, index, panel), picture, layout.tile)
 
 
-def _draw_caption(figure: Figure, layout: _Layout, index: int, example: Example) -> None:
+def _draw_caption(canvas: Canvas, layout: _Layout, index: int, example: Example) -> None:
     top, left = layout.corner(index, 0)
     height, width = layout.cell
     below = top + height - _CAPTION + 7
     room = int(width / _CHARACTER_PIXELS)
     sign = {True: "✓ ", False: "✗ ", None: ""}[example.right]
     colour = {True: RIGHT, False: WRONG, None: INK}[example.right]
-    _write(figure, left, below, shorten(sign + example.caption, room), 9.5, colour)
+    canvas.write(left, below, shorten(sign + example.caption, room), points=9.5, colour=colour)
     name = shorten(example.id, int(1.3 * room), keep_end=True)
-    _write(figure, left, below + 18, name, 7, FAINT)
+    canvas.write(left, below + 18, name, points=7, colour=FAINT)
 
 
-def _draw_legend(figure: Figure, examples: Sequence[Example], classes: Sequence[str]) -> None:
+def _draw_legend(canvas: Canvas, examples: Sequence[Example], classes: Sequence[str]) -> None:
     """Name the colours of the classes that are to be seen."""
     masks = [mask for e in examples for mask in (e.truth.mask, e.predicted.mask)]
     seen = np.unique([label for mask in masks if mask is not None for label in np.unique(mask)])
@@ -199,7 +185,7 @@ def _draw_legend(figure: Figure, examples: Sequence[Example], classes: Sequence[
         for label in shown[:_MOST_IN_LEGEND]
     ]
     if patches:
-        figure.legend(
+        canvas.figure.legend(
             handles=patches,
             loc="lower center",
             ncols=min(len(patches), 10),
@@ -210,35 +196,14 @@ def _draw_legend(figure: Figure, examples: Sequence[Example], classes: Sequence[
         )
 
 
-def _axes(figure: Figure, layout: _Layout, index: int, panel: int) -> Axes:
-    height, width = layout.size
+def _axes(canvas: Canvas, layout: _Layout, index: int, panel: int) -> Axes:
     top, left = layout.corner(index, panel)
-    tile_height, tile_width = layout.tile
-    bottom = height - top - tile_height
-    return figure.add_axes(
-        (left / width, bottom / height, tile_width / width, tile_height / height)
-    )
+    return canvas.axes(left, top, *layout.tile)
 
 
-def _write(figure: Figure, left: float, top: float, text: str, points: float, colour: str) -> None:
-    width, height = figure.get_size_inches() * _DPI
-    figure.text(
-        left / width,
-        1 - top / height,
-        text,
-        fontsize=points,
-        color=colour,
-        va="top",
-        parse_math=False,
-    )
-
-
-def _png(figure: Figure) -> bytes:
+def _png(canvas: Canvas) -> bytes:
     """Render to PNG, with fewer colours if it would be too large."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="raw", facecolor="white")
-    width, height = (round(length * _DPI) for length in figure.get_size_inches())
-    picture = Image.frombytes("RGBA", (width, height), buffer.getvalue()).convert("RGB")
+    picture = canvas.picture()
     content = _encode(picture)
     if len(content) > _MOST_BYTES:
         content = _encode(picture.quantize(256, dither=Image.Dither.NONE))

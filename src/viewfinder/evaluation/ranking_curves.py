@@ -11,8 +11,8 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-from viewfinder.evaluation.palette import FAINT, INK, class_colour
-from viewfinder.evaluation.tiles import shorten
+from viewfinder.drawing.palette import FAINT, INK, class_colour
+from viewfinder.drawing.text import shorten
 
 _MOST = 12
 _LONGEST_NAME = 22

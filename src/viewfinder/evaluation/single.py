@@ -15,11 +15,11 @@ from torch import Tensor
 from viewfinder.data.loading.picture import load_picture
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
+from viewfinder.drawing.palette import class_colour
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.describe import mask_outlines
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.evaluation.gallery import draw_gallery
-from viewfinder.evaluation.palette import class_colour
 from viewfinder.models.mask_rcnn import paste_masks
 from viewfinder.tasks import Predictions, VisionTask
 from viewfinder.tasks.thresholds import told

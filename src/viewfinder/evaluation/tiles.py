@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Polygon, Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patches import Polygon
 from numpy.typing import NDArray
 
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
+from viewfinder.drawing.frames import frame
+from viewfinder.drawing.palette import class_colour, ink_on
+from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.example import Marks
-from viewfinder.evaluation.palette import class_colour, ink_on
 
 _OPACITY = 0.8
 _FILL = 0.4
@@ -50,11 +51,11 @@ def draw_image(axes: Axes, image: NDArray[np.uint8], size: tuple[int, int]) -> N
 def draw_boxes(axes: Axes, truth: Marks, predicted: Marks, classes: Sequence[str]) -> None:
     """Draw true boxes dashed in white, predicted ones in their class's colour with its name."""
     for box in truth.boxes:
-        axes.add_patch(_rectangle(box, "white", 1.1, "--", shadow=2.2))
+        axes.add_patch(frame(box, "white", points=1.1, style="--", shadow=2.2))
     order = predicted.scores.argsort()
     for index in order:
         colour = class_colour(int(predicted.labels[index]))
-        axes.add_patch(_rectangle(predicted.boxes[index], colour, 2.0, "-", shadow=3.2))
+        axes.add_patch(frame(predicted.boxes[index], colour, points=2.0, shadow=3.2))
     for index in order:
         label = int(predicted.labels[index])
         name = shorten(classes[label], _LONGEST_LABEL)
@@ -97,29 +98,6 @@ def overlay(
             colour = 255 * np.array(to_rgb(class_colour(int(label))), np.float32)
             drawn[where] += _OPACITY * (colour - drawn[where])
     return drawn.clip(0, 255).astype(np.uint8)
-
-
-def shorten(text: str, length: int, *, keep_end: bool = False) -> str:
-    """Cut a text to ``length`` characters, with an ellipsis where some are missing."""
-    if len(text) <= length:
-        return text
-    return "…" + text[1 - length :] if keep_end else text[: length - 1] + "…"
-
-
-def _rectangle(
-    box: NDArray[np.float32], colour: str, width: float, style: str, *, shadow: float
-) -> Rectangle:
-    left, top, right, bottom = (float(value) for value in box)
-    return Rectangle(
-        (left, top),
-        right - left,
-        bottom - top,
-        fill=False,
-        edgecolor=colour,
-        linewidth=width,
-        linestyle=style,
-        path_effects=[withStroke(linewidth=shadow, foreground="black", alpha=0.55)],
-    )
 
 
 def _polygon(line: NDArray[np.float32], colour: str, *, filled: bool) -> Polygon:

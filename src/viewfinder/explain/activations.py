@@ -14,16 +14,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from viewfinder.explain.drawing import (
-    FAINT,
-    HEADER,
-    INK,
-    MARGIN,
-    Canvas,
-    grid_columns,
-    mosaic,
-    scale,
-)
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import grid_columns, mosaic, scale
+from viewfinder.drawing.palette import FAINT, INK
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.progress import progress
 from viewfinder.tasks import VisionTask

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import mosaic, scale
 from viewfinder.errors import ViewfinderError
-from viewfinder.explain.drawing import HEADER, MARGIN, Canvas, mosaic, scale
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.progress import progress
 from viewfinder.tasks import VisionTask

@@ -8,8 +8,9 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 from torch import nn
 
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import grid_columns, mosaic, scale
 from viewfinder.errors import ViewfinderError
-from viewfinder.explain.drawing import HEADER, MARGIN, Canvas, grid_columns, mosaic, scale
 from viewfinder.tasks import VisionTask
 
 _LARGEST_SIDE = 72

@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.frames import frame
+from viewfinder.drawing.mosaic import scale
+from viewfinder.drawing.palette import FAINT
+from viewfinder.drawing.text import shorten
 from viewfinder.explain.class_activation import Explanation, Heat
-from viewfinder.explain.drawing import FAINT, HEADER, MARGIN, Canvas, scale, shorten
 from viewfinder.explain.subject import Subject
 
 _SIDE = 224
@@ -56,14 +58,16 @@ def draw_heatmaps(
         top = HEADER + row * (height + _CAPTION + 22)
         left = MARGIN + column * cell
         _draw_row(canvas, subject, explanation, classes, top, left)
-    layers = ", ".join(dict.fromkeys(item.layer for item in explanations))
+    layers = shorten(
+        ", ".join(dict.fromkeys(item.layer for item in explanations)), 60, keep_end=True
+    )
     canvas.colour_bar(
         colormaps[_COLOURS],
         "0",
         "strongest",
         left=MARGIN + 6,
         top=canvas.height - 36,
-        label=f"evidence for the class, each map on its own scale; layer: {shorten(layers, 60)}",
+        label=f"evidence for the class, each map on its own scale; layer: {layers}",
     )
     canvas.save(path)
 
@@ -98,8 +102,8 @@ def _draw_row(
         _draw_truth(axes, subject, explanation)
     room = int(3 * width / _CHARACTER_PIXELS)
     caption = describe(subject, explanation, classes)
-    canvas.write(left, top + height + 22, caption[: room + 4], points=9.5)
-    name = shorten(subject.name, int(1.25 * room))
+    canvas.write(left, top + height + 22, shorten(caption, room + 4), points=9.5)
+    name = shorten(subject.name, int(1.25 * room), keep_end=True)
     canvas.write(left, top + height + 40, name, points=7, colour=FAINT)
 
 
@@ -124,9 +128,9 @@ def overlay(picture: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:
 
 def _draw_truth(axes: Axes, subject: Subject, explanation: Explanation) -> None:
     for box in subject.boxes:
-        axes.add_patch(_rectangle(box, "white", "--"))
+        axes.add_patch(frame(box, "white", points=1.2, style="--", shadow=2.6))
     if explanation.box is not None:
-        axes.add_patch(_rectangle(explanation.box, _DETECTION, "-"))
+        axes.add_patch(frame(explanation.box, _DETECTION, points=1.8, shadow=2.6))
     if subject.mask is not None:
         true = (subject.mask == explanation.target.label).numpy()
         if true.any() and not true.all():
@@ -135,20 +139,6 @@ def _draw_truth(axes: Axes, subject: Subject, explanation: Explanation) -> None:
             axes.contour(
                 *places, true, levels=[0.5], colors="white", linewidths=1.2, linestyles="--"
             )
-
-
-def _rectangle(box: NDArray[np.float32], colour: str, style: str) -> Rectangle:
-    left, top, right, bottom = (float(side) for side in box)
-    return Rectangle(
-        (left, top),
-        right - left,
-        bottom - top,
-        fill=False,
-        edgecolor=colour,
-        linewidth=1.2 if style == "--" else 1.8,
-        linestyle=style,
-        path_effects=[withStroke(linewidth=2.6, foreground="black", alpha=0.6)],
-    )
 
 
 def _tile(subject: Subject) -> NDArray[np.uint8]:

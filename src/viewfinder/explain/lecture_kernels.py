@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.explain.drawing import FAINT, HEADER, MARGIN, Canvas, scale
+from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import scale
+from viewfinder.drawing.palette import FAINT
 
 Kernel = NDArray[np.float32]
 

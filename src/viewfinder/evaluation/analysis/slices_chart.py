@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from viewfinder.drawing.palette import FAINT, INK, RIGHT, WRONG
+from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.analysis.slice_figures import SliceFigure
-from viewfinder.evaluation.palette import FAINT, INK, RIGHT, WRONG
-from viewfinder.evaluation.tiles import shorten
 
 _ROW_INCHES = 0.3
 _LONGEST_NAME = 40

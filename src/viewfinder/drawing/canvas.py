@@ -1,9 +1,8 @@
-"""What the pictures share: figures measured in pixels, and mosaics of tiles."""
+"""A figure measured in pixels."""
 
-import math
+import io
 from pathlib import Path
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -11,8 +10,10 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
-INK, FAINT = "#222222", "#777777"
+from viewfinder.drawing.palette import FAINT, INK
+
 MARGIN, HEADER = 24, 66
 
 _DPI = 100
@@ -24,11 +25,11 @@ class Canvas:
     Args:
         height: Of the figure, pixels.
         width: Of the figure, pixels.
-        heading: Its title.
+        heading: Its title, if it has one.
         key: A line below the title that says how to read it.
     """
 
-    def __init__(self, height: int, width: int, *, heading: str, key: str = "") -> None:
+    def __init__(self, height: int, width: int, *, heading: str = "", key: str = "") -> None:
         self.height, self.width = height, width
         self.figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
         self.write(MARGIN, 14, heading, points=14)
@@ -85,46 +86,13 @@ class Canvas:
         axes.tick_params(length=0, pad=3)
         self.write(left + length + 14, top - 2, label, points=8, colour=FAINT)
 
+    def picture(self) -> Image.Image:
+        """Render it, RGB."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="raw", facecolor="white", dpi=_DPI)
+        size = (self.width, self.height)
+        return Image.frombytes("RGBA", size, buffer.getvalue()).convert("RGB")
+
     def save(self, path: Path) -> None:
         """Write it as a PNG file."""
         self.figure.savefig(path, format="png", facecolor="white", dpi=_DPI)
-
-
-def scale(picture: NDArray[np.generic], side: int) -> NDArray[np.generic]:
-    """Bring the longer side of a picture [H, W, ...] to about ``side`` pixels.
-
-    It grows by a whole factor, so that each pixel stays a square, or shrinks by averaging.
-    """
-    height, width = picture.shape[:2]
-    longest = max(height, width)
-    if longest <= side:
-        factor = max(1, side // longest)
-        return picture.repeat(factor, axis=0).repeat(factor, axis=1)
-    size = (max(1, round(width * side / longest)), max(1, round(height * side / longest)))
-    return np.asarray(cv2.resize(np.asarray(picture), size, interpolation=cv2.INTER_AREA))
-
-
-def mosaic(
-    tiles: NDArray[np.uint8], *, columns: int, gap: int = 2, background: int = 255
-) -> NDArray[np.uint8]:
-    """Lay tiles [N, h, w, 3] row by row onto one picture, uint8 [H, W, 3]."""
-    count, height, width = tiles.shape[:3]
-    rows = math.ceil(count / columns)
-    picture = np.full(
-        (rows * (height + gap) - gap, columns * (width + gap) - gap, 3), background, np.uint8
-    )
-    for index, tile in enumerate(tiles):
-        row, column = divmod(index, columns)
-        top, left = row * (height + gap), column * (width + gap)
-        picture[top : top + height, left : left + width] = tile
-    return picture
-
-
-def grid_columns(count: int, height: int, width: int) -> int:
-    """Return how many columns make a grid of tiles about 1.5 times as wide as high."""
-    return min(count, max(1, math.ceil(math.sqrt(1.5 * count * height / width))))
-
-
-def shorten(text: str, length: int) -> str:
-    """Cut a text to ``length`` characters, keeping its end."""
-    return text if len(text) <= length else "…" + text[1 - length :]

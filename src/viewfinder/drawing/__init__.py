@@ -1,0 +1,1 @@
+"""What pictures are drawn with: colours, a canvas measured in pixels, frames and mosaics."""
