@@ -106,7 +106,7 @@ def test_the_second_phase_learns_what_the_first_froze(
     learnt = {name for name in before if name.endswith(("weight", "running_mean", "running_var"))}
     assert not any(torch.equal(before[name], after[name]) for name in learnt)
     rows = result.history
-    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert [row["phase"] for row in rows] == [1, 2, 2]
     # Each phase's schedule lasts as long as its phase.
     assert [row["lr"] for row in rows] == pytest.approx([0.1, 0.0075, 0.005])

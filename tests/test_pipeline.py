@@ -56,7 +56,7 @@ def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
         item.path for item in client.list_artifacts(tracked.info.run_id)
     }
     pictures = {item.path for item in client.list_artifacts(tracked.info.run_id, "images")}
-    assert sum("val~image_6+step+0" in path and path.endswith(".png") for path in pictures) == 1
+    assert sum("val~image_6+step+1" in path and path.endswith(".png") for path in pictures) == 1
     (page,) = client.list_artifacts(tracked.info.run_id, "data")
     assert page.path == "data/report.html"
 

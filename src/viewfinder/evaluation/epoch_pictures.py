@@ -25,7 +25,7 @@ class EpochPictures(Callback):
 
     Args:
         batch: The images.
-        log: Takes a picture, the image's number from 1, and the epoch.
+        log: Takes a picture, the image's number and the epoch, both from 1.
     """
 
     def __init__(self, batch: Batch, log: Callable[[Image.Image, int, int], None]) -> None:
@@ -58,7 +58,7 @@ class EpochPictures(Callback):
         examples = describe(module.name, found, self._batch, module.classes, thresholds)
         for number, example in enumerate(examples, 1):
             picture = Image.open(io.BytesIO(example_png(example, module.classes)))
-            self._log(picture, number, trainer.current_epoch)
+            self._log(picture, number, trainer.current_epoch + 1)
 
 
 def _is_due(trainer: pl.Trainer) -> bool:

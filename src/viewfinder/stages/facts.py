@@ -82,7 +82,7 @@ def _training(path: Path) -> dict[str, str]:
         return {}
     told: dict[str, Any] = json.loads(path.read_text())
     best = told.get("best_epoch")
-    note = "" if best is None else f", the best is epoch {best}, counted from 0"
+    note = "" if best is None else f", the best is epoch {best}"
     return {"epochs": f"{told['epochs']}{note}"}
 
 

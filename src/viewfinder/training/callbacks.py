@@ -18,7 +18,7 @@ class History(Callback):
     Lightning still shows, are left out.
 
     Attributes:
-        rows: One mapping an epoch: its number, the phase's, the metrics and the learning rate.
+        rows: One mapping an epoch: its number from 1, the phase's, the metrics and the learning rate.
         phases: The phases of the training, if it has any.
     """
 
@@ -46,7 +46,7 @@ class History(Callback):
         phase = {} if self.phases is None else {"phase": self.phases.at(epoch) + 1}
         # Groups are sorted by their share of the rate.
         rate = trainer.optimizers[0].param_groups[-1]["lr"]
-        self.rows.append({"epoch": epoch, **phase, **dict(sorted(metrics.items())), "lr": rate})
+        self.rows.append({"epoch": epoch + 1, **phase, **dict(sorted(metrics.items())), "lr": rate})
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows."""

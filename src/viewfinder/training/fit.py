@@ -47,7 +47,7 @@ class FitResult:
 
     Attributes:
         weights: The task's state after its best epoch.
-        best_epoch: That epoch, counted from 0.
+        best_epoch: That epoch, counted from 1.
         score: The monitored metric there.
         history: The metrics of every epoch.
         chosen: What was chosen before the training, by config key.
@@ -208,7 +208,7 @@ def _result(
     assert best.best_model_score is not None
     return FitResult(
         weights=checkpoint["state_dict"],
-        best_epoch=int(checkpoint["epoch"]),
+        best_epoch=int(checkpoint["epoch"]) + 1,
         score=float(best.best_model_score),
         history=history.rows,
         chosen=chosen,
