@@ -18,7 +18,7 @@ class History(Callback):
     Lightning still shows, are left out.
 
     Attributes:
-        rows: One mapping an epoch: its number from 1, the phase's, the metrics and the learning rate.
+        rows: One mapping an epoch: its number from 1, the phase's, the metrics and the rate.
         phases: The phases of the training, if it has any.
     """
 
