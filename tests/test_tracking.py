@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +384,32 @@ def test_store_that_cannot_be_opened_is_told(
         with tracking.open_run(task="segmentation", name="run"):
             pass
     assert not any(word in str(caught.value) for word in ("secret", "sec@", "sec/", "ret@"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE alembic_version SET version_num = 'ffffffffffff'", "mlflow db upgrade"),
+        ("BEGIN EXCLUSIVE", "End the process that writes to it"),
+    ],
+)
+def test_store_that_is_locked_or_of_another_version_is_told(
+    checkout: Path, tmp_path: Path, damage: str, told: str
+) -> None:
+    with tracking.open_run(task="x", name="first"):
+        pass
+    shutil.copy(checkout / "mlflow.db", tmp_path / "mlflow.db")
+    code = "from viewfinder import tracking\nwith tracking.open_run(task='x', name='y'): pass"
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as database:
+        database.execute(damage)
+        if damage.startswith("UPDATE"):
+            database.commit()
+        uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        opened = python(code, checkout, MLFLOW_TRACKING_URI=uri)
+        _, error = opened.communicate(timeout=120)
+    assert opened.returncode != 0
+    assert "ViewfinderError" in error
+    assert told in error
 
 
 def test_full_disk_is_told(client: Any, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from viewfinder.errors import ViewfinderError, did_you_mean
-from viewfinder.tracking.refusal import without_credentials
+from viewfinder.tracking.refusal import special_mend, without_credentials
 from viewfinder.tracking.store import impatience, loaded_mlflow, tracking_uri
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 _LOCK_SECONDS = 5.0
 _MOST_KNOWN, _MOST_NAMED = 1000, 5
-_OTHER_VERSION = "out-of-date database schema"
 _UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -141,11 +140,7 @@ def _reading(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, requests.RequestException, SQLAlchemyError, OSError) as error:
         reason = " ".join(str(error).split())
-        mend = "It must be running and reachable; MLFLOW_TRACKING_URI says where it is."
-        if _OTHER_VERSION in reason:
-            mend = (
-                "Another version of MLflow made it: install that version, or back the store up "
-                f"and run `mlflow db upgrade {uri}`."
-            )
-        message = f"The MLflow store {uri} can't be read: {reason} {mend}"
+        wanted = "It must be running and reachable; MLFLOW_TRACKING_URI says where it is"
+        mend = special_mend(reason, uri) or wanted
+        message = f"The MLflow store {uri} can't be read: {reason} {mend}."
         raise ViewfinderError(without_credentials(message)) from error

@@ -11,6 +11,8 @@ from viewfinder.errors import ViewfinderError
 
 _REASON_LIMIT = 600
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+_OTHER_VERSION = "out-of-date database schema"
+_LOCKED = "database is locked"
 _CREDENTIALS = re.compile(r"//\S*@")
 
 
@@ -35,13 +37,28 @@ def refusal(uri: str, error: Exception) -> ViewfinderError:
     reason = " ".join(str(error).split())
     if len(reason) > _REASON_LIMIT:  # the cause stands at the end, what was asked at the start
         reason = f"{reason[: _REASON_LIMIT // 2]} ... {reason[-_REASON_LIMIT // 2 :]}"
+    wanted = (
+        "A server must be running and reachable, a local store writable with room on the disk. "
+        "Start it or make room"
+    )
     message = (
         f"The MLflow tracking store {uri} did not take the run: {reason}\n"
-        "A server must be running and reachable, a local store writable with room on the disk. "
-        "Start it or make room, unset MLFLOW_TRACKING_URI to use the local store, or set "
-        "VIEWFINDER_MLFLOW=0 to run without tracking."
+        f"{special_mend(reason, uri) or wanted}, unset MLFLOW_TRACKING_URI to use the local store, "
+        "or set VIEWFINDER_MLFLOW=0 to run without tracking."
     )
     return ViewfinderError(without_credentials(message))
+
+
+def special_mend(reason: str, uri: str) -> str | None:
+    """Return what helps with a database that is locked, or made by another version of MLflow."""
+    if _OTHER_VERSION in reason:
+        return (
+            "Another version of MLflow made it: install that version, or back the store up and run "
+            f"`mlflow db upgrade {uri}`"
+        )
+    if _LOCKED in reason:
+        return "End the process that writes to it, or wait for it"
+    return None
 
 
 def without_credentials(text: str) -> str:
