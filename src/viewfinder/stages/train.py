@@ -5,40 +5,37 @@ DVC calls it with the composed config of an experiment, people with overrides ov
 
 from __future__ import annotations
 
-import csv
-import json
+import math
 import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import viewfinder
 from viewfinder.config import CONFIG_NAME, check, explain, training_config
 from viewfinder.errors import ViewfinderError
-from viewfinder.outputs import new_file, new_folder
+from viewfinder.stages.training_record import (
+    FIGURES,
+    HISTORY,
+    data_paths,
+    epoch_pictures,
+    log_inputs,
+    write_outputs,
+)
 from viewfinder.workspace import project_dir, root
 
 if TYPE_CHECKING:
-    from pytorch_lightning.callbacks import Callback
-
     from viewfinder.data.loading.datamodule import VisionDataModule
     from viewfinder.data.schema import Split
-    from viewfinder.tasks.base import VisionTask
-    from viewfinder.tracking.protocol import Run
-    from viewfinder.training.fit import FitResult
-
-
-_FIGURES, _HISTORY = "train.json", "curves.csv"
-_PICTURED = 6
-_ROLES: dict[Split, str] = {"train": "training", "val": "validation"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -47,14 +44,27 @@ def main(arguments: Sequence[str]) -> None:
     # For each further process of a distributed training, Lightning starts this file again.
     sys.argv = [str(Path(viewfinder.__file__).with_name("__main__.py")), *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    refused: list[ViewfinderError] = []
+
+    def job(config: DictConfig) -> float:
+        try:
+            return _job(config)
+        except ViewfinderError as error:
+            if HydraConfig.get().mode is RunMode.MULTIRUN:
+                raise
+            refused.append(error)  # raised below: Hydra would print the overrides before it
+            return math.nan
+
     application = hydra.main(
         config_path=str(project / "conf"), config_name=CONFIG_NAME, version_base="1.3"
-    )(_job)
+    )(job)
     try:
         application()
     except (HydraException, OmegaConfBaseException) as error:
         overrides = [word for word in arguments if "=" in word and not word.startswith("-")]
         raise ViewfinderError(explain(error, overrides, project)) from error
+    if refused:
+        raise refused[0]
 
 
 def _job(config: DictConfig) -> float:
@@ -122,15 +132,15 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
                 task=task.name,
                 name=title,
                 run_id=state.run_id,
-                tags=tracking.lineage_tags(config=settings, data=_data_paths(config)),
+                tags=tracking.lineage_tags(config=settings, data=data_paths(config)),
             )
         )
         state.remember_run(run.id)
-        _log_inputs(run, config, settings, data, digests)
+        log_inputs(run, config, settings, data, digests)
         result = training.run(
             resume_from=state.last_checkpoint,
             logger=run.logger(),
-            observers=[_epoch_pictures(run, data)] if run.id else [],
+            observers=[epoch_pictures(run, data)] if run.id else [],
         )
         description = {
             "name": config.name,
@@ -138,10 +148,10 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
             "run_id": run.id,
             "config": OmegaConf.to_container(config, resolve=True),
         }
-        _write(model, report, result, task, description)
+        write_outputs(model, report, result, task, description)
         run.log_params({"chosen": result.chosen})
         run.log_objective(result.score, task.monitor, task.mode)
-        for name in (_FIGURES, _HISTORY):
+        for name in (FIGURES, HISTORY):
             run.log_artifact(report / name, "training")
         run.log_artifacts(model, "checkpoint")
     return result.score
@@ -194,70 +204,3 @@ def _identity(config: DictConfig, digests: dict[Split, str]) -> str:
         Path(viewfinder.__file__).parent,
         [weights] if weights else [],
     )
-
-
-def _log_inputs(
-    run: Run,
-    config: DictConfig,
-    settings: dict[str, Any],
-    data: VisionDataModule,
-    digests: dict[Split, str],
-) -> None:
-    """Log the config, the packages and the data that the training starts from."""
-    from viewfinder import tracking
-    from viewfinder.data.schema import report_path
-
-    project = project_dir()
-    run.log_params(settings)
-    run.log_text(OmegaConf.to_yaml(config, resolve=True), "config.yaml")
-    run.log_text(tracking.environment(), "environment.txt")
-    for split, file in data.splits.items():
-        run.log_input(
-            config.dataset.name, file.path.relative_to(project), digests[split], _ROLES[split]
-        )
-    page = project / report_path(config.dataset.name)
-    if page.is_file():
-        run.log_artifact(page, "data")
-
-
-def _write(
-    model: Path, report: Path, result: FitResult, task: VisionTask, description: dict[str, Any]
-) -> None:
-    """Write the model and the training's figures."""
-    from viewfinder.training.fit import describe
-    from viewfinder.training.model_folder import write_model
-
-    with new_folder(model) as folder:
-        write_model(folder, result.weights, description)
-    with new_file(report / _FIGURES) as path:
-        path.write_text(json.dumps(describe(result, task), indent=2) + "\n")
-    with new_file(report / _HISTORY) as path:
-        _write_rows(path, result.history)
-
-
-def _epoch_pictures(run: Run, data: VisionDataModule) -> Callback:
-    """Return what shows the same validation images epoch by epoch in the tracking run."""
-    from viewfinder.evaluation.epoch_pictures import EpochPictures
-    from viewfinder.evaluation.selection import even_positions
-
-    rows = even_positions(len(data.splits["val"]), _PICTURED)
-    return EpochPictures(
-        data.images("val", rows),
-        lambda picture, number, epoch: run.log_image(picture, f"val/image_{number}", epoch),
-    )
-
-
-def _data_paths(config: DictConfig) -> dict[str, str]:
-    from viewfinder.data.schema import raw_path, split_path
-
-    name = config.dataset.name
-    return {"archive": str(raw_path(name)), "splits": str(split_path(name, "train").parent)}
-
-
-def _write_rows(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(
-            file, fieldnames=list(dict.fromkeys(k for row in rows for k in row))
-        )
-        writer.writeheader()
-        writer.writerows(rows)

@@ -23,6 +23,7 @@ TRAINING_CODE = (
     "data/shards.py",
     "models",
     "stages/train.py",
+    "stages/training_record.py",
     "tasks",
     "training",
 )
