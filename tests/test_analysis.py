@@ -188,6 +188,15 @@ def test_a_weakness_in_the_dark_shows(tmp_path: Path) -> None:
     assert values(of_kind(found, "all")) == {"all test images": pytest.approx(100 / 120, abs=1e-5)}
 
 
+@pytest.mark.parametrize("brightness", [[0.0] * 30, [0.0] * 25 + [0.5] * 5, [0.5, 0.5001] * 15])
+def test_images_that_are_too_much_alike_are_not_divided(
+    tmp_path: Path, brightness: list[float]
+) -> None:
+    rows = [{**row, "brightness": value} for row, value in zip(right(30), brightness, strict=True)]
+    found = sliced(made(tmp_path, "classification", NAMES, rows), resamples=5)
+    assert of_kind(found, "brightness") == {}
+
+
 def test_slices_are_drawn_where_there_are_any(tmp_path: Path) -> None:
     rows = [{**row, "brightness": n / 30} for n, row in enumerate(right(30))]
     folder = report(made(tmp_path, "classification", NAMES, rows))

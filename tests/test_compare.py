@@ -107,6 +107,18 @@ def test_equal_predictions_do_not_differ() -> None:
     assert standing.discordance.p == 1
 
 
+@pytest.mark.parametrize(("groups", "known"), [(5, False), (6, True)])
+def test_too_few_groups_tell_nothing(groups: int, known: bool) -> None:
+    labels = np.zeros(60, np.int64)
+    worse, better = labels.copy(), labels.copy()
+    worse[:groups] = 1  # an image of each group
+    standing = against(measure(labels, worse), measure(labels, better), np.arange(60) % groups)
+    difference = standing.differences["accuracy"]
+    assert difference.value == pytest.approx(groups / 60)
+    assert (difference.p is not None) == known
+    assert known or difference.reason == "fewer than 6 images or groups"
+
+
 def test_the_order_mirrors_the_difference() -> None:
     generator = np.random.default_rng(3)
     labels = generator.integers(0, len(CLASSES), 200)
@@ -411,6 +423,18 @@ def test_a_browser_shows_the_page_whole(project: Path, width: int, scheme: Schem
         write(project, name, rows, task="detection", digest=digest)
     assert cli.main(["compare", "before", "after", "--output", "page.html"]) == 0
     check_page(project / "page.html", width=width, scheme=scheme)
+
+
+def test_a_page_of_long_names_has_a_short_one(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = "detection-" + "optimizer.lr=0.001-" * 8
+    for name in (f"{long}a", f"{long}b"):
+        write(project, name, classified(0.6, 0))
+    assert cli.main(["compare", f"{long}a", f"{long}b"]) == 0
+    (page,) = (project / "reports" / "comparisons").iterdir()
+    assert len(page.name) < 220
+    assert page.name.startswith("detection-optimizer.lr=0.001")
 
 
 def test_a_model_that_is_not_there_is_refused(

@@ -7,6 +7,7 @@ from typing import Any
 
 import albumentations as A
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from faster_coco_eval.core import mask as coco_mask
@@ -97,6 +98,8 @@ def test_what_is_found_in_a_crowd_is_not_wrong(
     task = kind(Shepherd(), ["sheep"], mean=[0.5] * 3, std=[0.5] * 3)
     metrics = tabled(task, module(project, kind).test_dataloader(), tmp_path)
     assert metrics[figure] == pytest.approx(1.0)
+    (score,) = pq.read_table(tmp_path / "predictions.parquet")["score"].to_pylist()
+    assert score == pytest.approx(1.0)  # the IoU of the one sheep, nothing missed or wrong
     with (tmp_path / "tables" / "per_class.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["count"] == "1"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +16,9 @@ from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.tasks import Predictions
-from viewfinder.tasks.detection import without_padding
-from viewfinder.tasks.instances import true_instances
+from viewfinder.tasks.detection import with_crowds, without_padding
+from viewfinder.tasks.instances import instances_with_crowds, run_lengths, true_instances
+from viewfinder.tasks.matching import corner_and_size, overlaps
 from viewfinder.tasks.thresholds import UNDECIDED, told
 
 Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
@@ -96,16 +98,18 @@ def describe_detection(
     Quality: minus the number of missed objects and wrong detections; among equals, the mean IoU
     of the detections that are right.
     """
-    for index, scores in enumerate(predictions["scores"]):
-        shown = scores > 0
-        boxes, labels = predictions["boxes"][index][shown], predictions["labels"][index][shown]
+    pairs = zip(without_padding(predictions), with_crowds(batch, "boxes", "labels"), strict=True)
+    for index, (found, true) in enumerate(pairs):
         true_boxes, true_labels = batch["boxes"][index], batch["labels"][index]
         yield _objects_example(
             batch,
             index,
-            box_iou(boxes, true_boxes),
+            box_iou(found["boxes"], true_boxes),
+            _in_crowds(found, true, *(corner_and_size(side["boxes"]) for side in (found, true))),
             truth=Marks(boxes=true_boxes.numpy(), labels=true_labels.numpy()),
-            predicted=Marks(boxes.numpy(), labels.numpy(), scores[shown].numpy()),
+            predicted=Marks(
+                found["boxes"].numpy(), found["labels"].numpy(), found["scores"].numpy()
+            ),
         )
 
 
@@ -116,12 +120,18 @@ def describe_instances(
 
     The overlaps are those of the masks.
     """
-    pairs = zip(without_padding(predictions), true_instances(batch), strict=True)
-    for index, (found, true) in enumerate(pairs):
+    triples = zip(
+        without_padding(predictions),
+        true_instances(batch),
+        instances_with_crowds(batch),
+        strict=True,
+    )
+    for index, (found, true, every) in enumerate(triples):
         yield _objects_example(
             batch,
             index,
             _mask_iou(found["masks"], true["masks"]),
+            _in_crowds(found, every, *(run_lengths(side["masks"]) for side in (found, every))),
             truth=Marks(
                 true["boxes"].numpy(), true["labels"].numpy(), outlines=mask_outlines(true["masks"])
             ),
@@ -192,12 +202,24 @@ def describe(
 
 
 def _objects_example(
-    batch: Batch, index: int, overlaps: Tensor, *, truth: Marks, predicted: Marks
+    batch: Batch,
+    index: int,
+    ious: Tensor,
+    in_crowds: NDArray[np.bool_],
+    *,
+    truth: Marks,
+    predicted: Marks,
 ) -> Example:
-    """Compare detections with objects, whose IoU is [detections, objects]."""
-    matched = _matched_overlaps(overlaps, truth, predicted)
-    missed, wrong = len(truth.labels) - len(matched), len(predicted.labels) - len(matched)
-    mean_iou = sum(matched) / len(matched) if matched else 0.0
+    """Compare detections with objects, whose IoU is [detections, objects].
+
+    Detections that find no object but lie in a crowd of their class are not wrong.
+    """
+    matched = _matched_overlaps(ious, truth, predicted)
+    excused = in_crowds.copy()
+    excused[list(matched)] = False
+    missed = len(truth.labels) - len(matched)
+    wrong = len(predicted.labels) - len(matched) - int(excused.sum())
+    mean_iou = sum(matched.values()) / len(matched) if matched else 0.0
     return Example(
         id=batch["id"][index],
         image=_pixels(batch["image"][index]),
@@ -209,17 +231,28 @@ def _objects_example(
     )
 
 
-def _matched_overlaps(overlaps: Tensor, truth: Marks, predicted: Marks) -> list[float]:
-    """Match detections to objects of their class, best score first; return the pairs' IoU."""
-    overlaps = overlaps * torch.from_numpy(predicted.labels[:, None] == truth.labels[None])
-    matched: list[float] = []
-    for index in torch.from_numpy(predicted.scores).argsort(descending=True):
-        if not overlaps.shape[1]:
+def _in_crowds(
+    found: Predictions, true: Predictions, regions: Any, others: Any
+) -> NDArray[np.bool_]:
+    """Return which detections lie to a half in a crowd of their class, bool [D]."""
+    crowd = true["iscrowd"].bool().numpy()
+    shares = overlaps(regions, others, crowd)
+    alike = found["labels"].numpy()[:, None] == true["labels"].numpy()[None]
+    inside: NDArray[np.bool_] = ((shares >= _GOOD_IOU) & alike & crowd).any(axis=1)
+    return inside
+
+
+def _matched_overlaps(ious: Tensor, truth: Marks, predicted: Marks) -> dict[int, float]:
+    """Match detections to objects of their class, best score first; return IoU by detection."""
+    ious = ious * torch.from_numpy(predicted.labels[:, None] == truth.labels[None])
+    matched: dict[int, float] = {}
+    for index in torch.from_numpy(predicted.scores).argsort(descending=True).tolist():
+        if not ious.shape[1]:
             break
-        overlap, partner = overlaps[index].max(dim=0)
-        if overlap >= _GOOD_IOU:
-            matched.append(float(overlap))
-            overlaps[:, partner] = 0
+        iou, partner = ious[index].max(dim=0)
+        if iou >= _GOOD_IOU:
+            matched[index] = float(iou)
+            ious[:, partner] = 0
     return matched
 
 

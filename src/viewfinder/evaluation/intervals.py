@@ -15,11 +15,11 @@ from viewfinder.evaluation.measures.measure import Measure, Weights
 from viewfinder.progress import progress
 
 RESAMPLES = 1000
+LEAST_GROUPS = 6  # of five all that differ may lean one way by chance once in sixteen times
 Draws = Mapping[str, NDArray[np.float64]]
 
 _TAILS = (2.5, 97.5)  # percent
 _SEED = 0
-_LEAST_GROUPS = 2
 
 
 def resampled_weights(groups: NDArray[np.int64], generator: np.random.Generator) -> Weights:
@@ -45,9 +45,10 @@ def resampled(
         resamples: How many draws to make, R.
 
     Returns:
-        Of each measure its metrics, [R] each, by name; nothing if there is only one group.
+        Of each measure its metrics, [R] each, by name; nothing if there are fewer than
+        ``LEAST_GROUPS`` groups, which tell too little.
     """
-    if len(np.unique(groups)) < _LEAST_GROUPS:
+    if len(np.unique(groups)) < LEAST_GROUPS:
         return [{} for _ in measures]
     generator = np.random.default_rng(_SEED)
     found: list[dict[str, list[float]]] = [{} for _ in measures]

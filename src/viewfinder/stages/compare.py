@@ -1,5 +1,6 @@
 """``viewfinder compare A B …``: is one model better than another, where, and at what cost?"""
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
 _LEAST = 2
+_LONGEST_NAME = 200  # bytes; file systems take 255
 
 
 def main(models: Sequence[str], output: str | None = None, as_json: bool = False) -> None:
@@ -52,8 +54,13 @@ def main(models: Sequence[str], output: str | None = None, as_json: bool = False
 
 
 def _file_name(names: Sequence[str]) -> str:
-    plain = (re.sub(r"[^\w.=-]+", "-", name).strip("-") for name in names)
-    return f"{'_vs_'.join(plain)}.html"
+    """Return the page's name; of names that are too long for one, their beginning and a hash."""
+    whole = "_vs_".join(re.sub(r"[^\w.=-]+", "-", name).strip("-") for name in names)
+    if len(whole.encode()) > _LONGEST_NAME:
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:8]
+        kept = whole.encode()[:_LONGEST_NAME].decode(errors="ignore")
+        whole = f"{kept}-{digest}"
+    return f"{whole}.html"
 
 
 def _shown(path: Path, project: Path) -> Path:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from viewfinder.evaluation.analysis.slices import Slice, metric_names, slices_of
 from viewfinder.evaluation.figures import Figure
-from viewfinder.evaluation.intervals import interval, metric_figure, resampled_weights
+from viewfinder.evaluation.intervals import LEAST_GROUPS, interval, metric_figure, resampled_weights
 from viewfinder.evaluation.measures.measure import Measure, Weights
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.tables import write_table
@@ -125,9 +125,9 @@ def _figures(
 
 
 def _draws(rows: NDArray[np.bool_], groups: NDArray[np.int64], resamples: int) -> list[Weights]:
-    """Draw the groups of a slice anew; no draws of a single one."""
-    numbers = np.unique(groups, return_inverse=True)[1]
-    if not numbers.any():
+    """Draw the groups of a slice anew; no draws of too few."""
+    names, numbers = np.unique(groups, return_inverse=True)
+    if len(names) < LEAST_GROUPS:
         return []
     generator = np.random.default_rng(_SEED)
     draws = []

@@ -86,10 +86,10 @@ def _thirds(
     written: Callable[[float], str],
     unit: str,
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    """Divide images into three parts of equal size by a value; nothing where all are alike."""
-    if values.min() == values.max():
-        return
+    """Divide images into three parts by a value; nothing where too many are alike for that."""
     low, high = np.quantile(values, _THIRDS)
+    if written(low) == written(high) or not values.min() < low < high <= values.max():
+        return
     first, second, third = names
     yield f"{first} (below {written(low)}{unit})", values < low
     between = (values >= low) & (values < high)

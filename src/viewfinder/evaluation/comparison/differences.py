@@ -16,6 +16,7 @@ from scipy.stats import binomtest
 
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import (
+    LEAST_GROUPS,
     RESAMPLES,
     Draws,
     headline_figures,
@@ -155,7 +156,7 @@ def _difference(
         return Difference(None, reason=before.reason or after.reason)
     value = after.value - before.value
     if first is None or second is None:
-        return Difference(value, reason="all images belong to one group")
+        return Difference(value, reason=f"fewer than {LEAST_GROUPS} images or groups")
     draws = second - first
     defined = draws[~np.isnan(draws)]
     if not len(defined):
