@@ -15,6 +15,7 @@ from torch import Tensor
 from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.export.certificate import certify
 from viewfinder.export.graph import export_onnx
 from viewfinder.export.predictor import OnnxPredictor
@@ -100,6 +101,34 @@ def test_average_precision_is_over_the_classes_that_occur() -> None:
     assert metrics.compute()["macro_average_precision"] == pytest.approx(0.75)
     # One of two told rightly in each of two classes, and one class told wrongly twice or thrice.
     assert metrics.compute()["micro_f1"] == pytest.approx(2 * 2 / (7 + 2))
+
+
+def test_validation_names_the_macro_f1_that_the_report_names() -> None:
+    probabilities = torch.tensor([[0.9, 0.6, 0.1], [0.8, 0.3, 0.2], [0.7, 0.2, 0.3]])
+    labels = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    present = probabilities >= 0.5
+    metrics = MultilabelMetrics()
+    metrics.update({"probabilities": probabilities, "present": present}, {"labels": labels})
+    # The first class has an F1 of 0.8, the second is told in vain, the third is nowhere.
+    assert metrics.compute()["macro_f1"] == pytest.approx((0.8 + 0.0) / 2)
+    measure = PresentClasses(
+        labels.bool().numpy(), probabilities.numpy(), present.numpy(), CLASSES[:3], [0.5] * 3
+    )
+    reported = measure.headline(np.ones(3))
+    assert metrics.compute() == pytest.approx(reported)
+
+
+def test_it_trains_and_reports_where_one_class_occurs(tmp_path: Path) -> None:
+    folder = write_patches(tmp_path, "labels", count=3, chances=[0.0, 0.5, 0.0])
+    made = patches(folder, MultilabelClassification)
+    task = make_task(MultilabelClassification, 3)
+    result = fit(task, made, trainer(1), state=tmp_path / "state", resume_from=None, logger=None)
+    assert 0 < result.score <= 1
+    metrics = judged(task, made.test_dataloader(), tmp_path / "report")
+    assert 0 < metrics["macro_average_precision"] <= 1
+    with (tmp_path / "report" / "tables" / "per_class.csv").open() as file:
+        counts = [int(row["count"]) for row in csv.DictReader(file)]
+    assert counts == class_counts(made.splits["test"]).tolist()
 
 
 def test_rare_classes_weigh_by_how_often_they_are_absent(tmp_path: Path) -> None:

@@ -6,10 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric
-from torchmetrics.functional.classification import (
-    multilabel_average_precision,
-    multilabel_f1_score,
-)
+from torchmetrics.functional.classification import binary_average_precision
 from torchmetrics.utilities import dim_zero_cat
 
 from viewfinder.data.loading.class_counts import class_counts
@@ -66,18 +63,24 @@ class MultilabelMetrics(TaskMetrics):
     def compute(self) -> dict[str, float]:
         """Return ``macro_average_precision``, ``macro_f1`` and ``micro_f1``, in [0, 1].
 
-        The mean of the average precisions is over the classes that occur.
+        Means are over the classes that occur: present, or (for F1) told. Of none they are 0.
         """
         probabilities, present, labels = self._gathered.compute()
         if self._thresholds is not None:
             present = (probabilities >= self._thresholds).int()
-        count = labels.shape[1]
         precisions = average_precisions(probabilities, labels)[labels.any(dim=0)]
+        hits = (present & labels).sum(dim=0)
+        sizes = present.sum(dim=0) + labels.sum(dim=0)
+        shown = sizes > 0
         return {
-            "macro_average_precision": float(precisions.mean()) if len(precisions) else 0.0,
-            "macro_f1": float(multilabel_f1_score(present, labels, count, average="macro")),
-            "micro_f1": float(multilabel_f1_score(present, labels, count, average="micro")),
+            "macro_average_precision": _mean(precisions),
+            "macro_f1": _mean(2 * hits[shown] / sizes[shown]),
+            "micro_f1": float(2 * hits.sum() / sizes.sum().clamp(min=1)),
         }
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 def average_precisions(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -87,14 +90,9 @@ def average_precisions(probabilities: Tensor, labels: Tensor) -> Tensor:
         probabilities: Of each image and class, [N, C].
         labels: Which classes are present, int [N, C].
     """
-    occurs = labels.any(dim=0)
     found = torch.zeros(labels.shape[1])
-    if occurs.any():
-        count = int(occurs.sum())
-        known = multilabel_average_precision(
-            probabilities[:, occurs], labels[:, occurs], num_labels=count, average="none"
-        )
-        found[occurs] = known.reshape(-1)
+    for label in labels.any(dim=0).nonzero().flatten().tolist():
+        found[label] = binary_average_precision(probabilities[:, label], labels[:, label])
     return found
 
 
