@@ -27,10 +27,12 @@ class ClassificationMetrics(TaskMetrics):
     """Accuracy and macro F1 over all images; for two classes, how well the second is found."""
 
     def __init__(self, num_classes: int) -> None:
+        self._missing = max(2 - num_classes, 0)  # to the fewest classes that torchmetrics takes
+        count = num_classes + self._missing
         self._metrics = MetricCollection(
             {
-                "accuracy": MulticlassAccuracy(num_classes, average="micro"),
-                "macro_f1": MulticlassF1Score(num_classes, average="macro"),
+                "accuracy": MulticlassAccuracy(count, average="micro"),
+                "macro_f1": MulticlassF1Score(count, average="macro"),
             }
         )
         binary: dict[str, Metric | MetricCollection] = {
@@ -43,7 +45,7 @@ class ClassificationMetrics(TaskMetrics):
     def update(self, predictions: Predictions, batch: Batch) -> None:
         """Take in ``probabilities`` [B, C] for a batch with ``label`` [B]."""
         probabilities, labels = predictions["probabilities"].cpu(), batch["label"].cpu()
-        self._metrics.update(probabilities, labels)
+        self._metrics.update(F.pad(probabilities, (0, self._missing)), labels)
         if self._binary is not None:
             self._binary.update(probabilities[:, 1], labels)
 

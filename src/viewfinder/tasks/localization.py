@@ -30,7 +30,8 @@ class LocalizationMetrics(TaskMetrics):
     """How often the class is right, and how well the box fits."""
 
     def __init__(self, num_classes: int) -> None:
-        self._accuracy = MulticlassAccuracy(num_classes, average="micro")
+        self._missing = max(2 - num_classes, 0)  # to the fewest classes that torchmetrics takes
+        self._accuracy = MulticlassAccuracy(num_classes + self._missing, average="micro")
         self._iou = MeanMetric()
         self._good_iou = MeanMetric()
         self._joint = MeanMetric()
@@ -42,7 +43,7 @@ class LocalizationMetrics(TaskMetrics):
         overlaps = intersection_over_union(predictions["boxes"].cpu(), boxes, aggregate=False)
         iou = overlaps.diagonal()
         good = iou >= _GOOD_IOU
-        self._accuracy.update(probabilities, labels)
+        self._accuracy.update(F.pad(probabilities, (0, self._missing)), labels)
         self._iou.update(iou)
         self._good_iou.update(good.float())
         self._joint.update((good & (probabilities.argmax(dim=1) == labels)).float())

@@ -43,6 +43,7 @@ class ImageClasses:
         "f1": "no image shows the second class, nor is it predicted",
         "roc_auc": _ONE_CLASS,
         "average_precision": _NO_SECOND,
+        "log_loss": "there is one class only",
     }
 
     def __init__(
@@ -77,18 +78,24 @@ class ImageClasses:
 
     def others(self) -> dict[str, float]:
         """Return ``macro_precision``, ``macro_recall``, ``log_loss`` and ``top_5_accuracy``."""
-        every = range(len(self._classes))
         precision, recall, _ = self._macro(self._confusion(np.ones(self.images)))
         figures = {
             "macro_precision": precision,
             "macro_recall": recall,
-            "log_loss": float(log_loss(self.labels, self._probabilities, labels=every)),
+            "log_loss": self._log_loss(),
         }
         if len(self._classes) > _TOP:
             figures[f"top_{_TOP}_accuracy"] = float(
-                top_k_accuracy_score(self.labels, self._probabilities, k=_TOP, labels=every)
+                top_k_accuracy_score(
+                    self.labels, self._probabilities, k=_TOP, labels=range(len(self._classes))
+                )
             )
         return figures
+
+    def _log_loss(self) -> float:
+        if len(self._classes) == 1:
+            return float("nan")
+        return float(log_loss(self.labels, self._probabilities, labels=range(len(self._classes))))
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the confusion, one row an image, its heat map, curves, and the figures by class."""

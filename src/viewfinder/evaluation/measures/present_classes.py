@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_fscore_support
 
 from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import (
@@ -90,15 +89,17 @@ class PresentClasses:
 
     def by_class(self) -> ClassTable:
         """Return each class's average precision, and precision, recall and F1 at its threshold."""
-        figures = precision_recall_fscore_support(
-            self._labels, self._told, average=None, zero_division=0
+        hits, actual, told = (
+            part.sum(axis=0) for part in (self._labels & self._told, self._labels, self._told)
+        )
+        precision, recall, f1 = (
+            hits / np.where(size > 0, size, 1) for size in (told, actual, (told + actual) / 2)
         )
         areas = rounded_or_blank(self._average_precisions(np.ones(self.images)))
-        precision, recall, f1, counts = figures
         rows: list[Row] = [
             [name, int(count), area, *rounded_or_blank(np.array(rest))]
             for name, count, area, *rest in zip(
-                self._classes, counts, areas, self._thresholds, precision, recall, f1, strict=True
+                self._classes, actual, areas, self._thresholds, precision, recall, f1, strict=True
             )
         ]
         return ClassTable(["average_precision", "threshold", *PRECISION_RECALL], rows)
