@@ -149,15 +149,21 @@ def _phase(config: DictConfig, number: int, given: DictConfig) -> Phase:
     check_phase(number, given)
     freeze = given.get("freeze") or ()
     return Phase(
-        optimizer=_optimizer(_changed(config.optimizer, given, "optimizer")),
-        schedule=_schedule(_changed(config.scheduler, given, "scheduler")),
+        optimizer=_optimizer(option_of_phase(config.optimizer, given, "optimizer")),
+        schedule=_schedule(option_of_phase(config.scheduler, given, "scheduler")),
         freeze=freeze if isinstance(freeze, str) else list(freeze),
         epochs=given.get("epochs"),
     )
 
 
-def _changed(base: Any, given: DictConfig, key: str) -> Any:
-    """Return a group of the config as a phase has it: its own, or with single options changed."""
+def option_of_phase(base: Any, given: DictConfig, key: str) -> Any:
+    """Return a group of the config as a phase has it: its own, or with single options changed.
+
+    Args:
+        base: The experiment's own group.
+        given: The phase.
+        key: Name of the group in the phase: ``optimizer`` or ``scheduler``.
+    """
     if key not in given:
         return base
     own = given[key]

@@ -3,13 +3,15 @@
 import json
 import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from viewfinder import tracking
+from viewfinder.assembly import option_of_phase
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.evaluation.page import Facts
 from viewfinder.evaluation.predictions.file import PredictionsFile
@@ -62,10 +64,8 @@ def _model_facts(model: Trained, reports: Path) -> dict[str, str]:
         "input": f"{height} x {width} pixels, {config.image.channels} channels",
         "one image": f"{_latency(model.task, model.data.images('test', [0])):.1f} ms, "
         f"{model.task.device.type}, {torch.get_num_threads()} threads",
-        "optimizer": f"{str(config.optimizer._target_).rpartition('.')[2]}, "
-        f"rate {config.optimizer.lr:g}, batches of {config.loader.batch_size}",
     }
-    return facts | _training(reports / "train.json")
+    return facts | _training(config, reports / "train.json")
 
 
 def _network(config: DictConfig) -> str:
@@ -77,22 +77,52 @@ def _network(config: DictConfig) -> str:
     return f"{kind} ({', '.join(named)})" if named else kind
 
 
-def _training(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    told: dict[str, Any] = json.loads(path.read_text())
-    best = told.get("best_epoch")
-    note = "" if best is None else f", the best is epoch {best}"
-    return {"epochs": f"{told['epochs']}{note}"}
+def _training(config: DictConfig, path: Path) -> dict[str, str]:
+    told: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    batch = told.get("loader_batch_size", config.loader.batch_size)
+    facts = {"optimizer": f"{_optimizers(config, told)}, batches of {batch}"}
+    if "epochs" in told:
+        best = told.get("best_epoch")
+        note = "" if best is None else f", the best is epoch {best}"
+        facts["epochs"] = f"{told['epochs']}{note}"
+    return facts
+
+
+def _optimizers(config: DictConfig, told: Mapping[str, Any]) -> str:
+    """Name the optimizer and its rate, of a training in phases those of each phase."""
+    phases = OmegaConf.select(config, "training.phases")
+    if not phases:
+        return _optimizer(config.optimizer, told.get("optimizer_lr"))
+    return ", then ".join(
+        _optimizer(option_of_phase(config.optimizer, phase, "optimizer")) + _phase(phase)
+        for phase in phases
+    )
+
+
+def _optimizer(options: DictConfig, found: float | None = None) -> str:
+    """Name an optimizer and its rate: the one found before the training, else the config's."""
+    rate = options.get("lr") if found is None else found
+    name = str(options._target_).rpartition(".")[2]
+    return name if rate is None else f"{name}, rate {rate:g}"
+
+
+def _phase(phase: DictConfig) -> str:
+    epochs, frozen = phase.get("epochs"), phase.get("freeze")
+    if frozen and not isinstance(frozen, str):
+        frozen = ", ".join(frozen)
+    notes = [f"{epochs} epochs"] if epochs else []
+    notes += [f"frozen: {frozen}"] if frozen else []
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _latency(task: VisionTask, batch: Batch) -> float:
     """Return the median time of predicting for one image, in milliseconds."""
     images = batch["image"]
-    task.predict(images)
     seconds = []
-    for _ in range(_TIMED):
+    for _ in range(1 + _TIMED):
         start = time.perf_counter()
         task.predict(images)
+        if task.device.type == "cuda":
+            torch.cuda.synchronize(task.device)
         seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds)
+    return 1000 * statistics.median(seconds[1:])  # the first one warms up
