@@ -14,6 +14,7 @@ import torch
 from judged import judged, predicted
 from patches import NORMALISATION, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.dataset import Batch, collate
@@ -122,6 +123,15 @@ def test_a_temperature_has_bounds_and_says_nothing_of_nothing() -> None:
     assert found_temperature(-9 * torch.eye(3)[labels], labels) == 20.0
     assert found_temperature(torch.zeros(30, 3), labels) == 1.0
     assert found_temperature(torch.full((30, 3), torch.nan), labels) == 1.0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="where there is a GPU, evaluate uses it")
+def test_a_network_on_a_gpu_is_judged_there_and_its_answers_come_back() -> None:
+    with FakeTensorMode():  # knows of devices that this machine lacks, and refuses to mix them
+        task = boaster(1.0).to("cuda:0")
+        predictions, losses = task.judge(collate(honest_items(3, 0)))
+    assert predictions["probabilities"].device == losses.device == torch.device("cpu")
+    assert losses.shape == (3,)
 
 
 class Unscaled(Classification):

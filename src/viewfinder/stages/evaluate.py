@@ -20,6 +20,8 @@ _EXPLAINED = 4
 
 def main(name: str) -> None:
     """Write ``reports/<name>/``: predictions, metrics, plots, tables and a page of all of them."""
+    import torch
+
     from viewfinder import tracking
     from viewfinder.assembly import build_datamodule
     from viewfinder.evaluation.analysis.class_frequency import training_images
@@ -31,6 +33,8 @@ def main(name: str) -> None:
     project = project_dir()
     settings = load_composed(name, project).predict
     model = open_trained(project / "models" / name, project)
+    if torch.cuda.is_available():
+        model.task.cuda()
     if settings.flip:
         model.task.mirror()
     with tracking.open_run(

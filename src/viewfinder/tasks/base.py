@@ -180,7 +180,8 @@ class VisionTask(pl.LightningModule, ABC):
     def judge(self, batch: Batch) -> tuple[Predictions, Tensor]:
         """Predict for a batch, and return the loss of each image beside, float32 [B].
 
-        Losses that draw regions at random draw the same ones every time.
+        The network computes wherever it lies; what is returned lies on the CPU. Losses that draw
+        regions at random draw the same ones every time.
         """
         self.eval()
         count = len(batch["id"])
@@ -190,9 +191,10 @@ class VisionTask(pl.LightningModule, ABC):
                 name: torch.cat([found[name] for found, _ in parts]) for name in parts[0][0]
             }
             return predictions, torch.cat([loss for _, loss in parts])
-        pixels = self.normalize(batch["image"].to(self.device))
+        batch = tree_map(self._here, batch)
+        pixels = self.normalize(batch["image"])
         outputs = self.model(pixels)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(0)
             losses = [
                 self.losses(
@@ -202,7 +204,15 @@ class VisionTask(pl.LightningModule, ABC):
                 for index in range(count)
             ]
         totals = [torch.stack(list(terms.values())).sum() for terms in losses]
-        return self._predictions(outputs, pixels), torch.stack(totals).float().cpu()
+        predictions = self._predictions(outputs, pixels)
+        return (
+            {name: values.cpu() for name, values in predictions.items()},
+            torch.stack(totals).float().cpu(),
+        )
+
+    def _here(self, value: Any) -> Any:
+        """Move a tensor to where the network lies, and leave everything else."""
+        return value.to(self.device) if isinstance(value, Tensor) else value
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all layers but the frozen ones."""
