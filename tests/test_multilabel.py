@@ -76,6 +76,14 @@ def test_thresholds_part_the_classes_where_f1_is_largest() -> None:
     assert float(best_thresholds(same, torch.tensor([[1], [0], [0], [0]]))) == pytest.approx(0.35)
 
 
+def test_a_threshold_parts_neighbouring_numbers() -> None:
+    low = torch.tensor(0.5)
+    high = torch.nextafter(low, torch.tensor(1.0))
+    probabilities = torch.stack([high, low])[:, None]
+    threshold = best_thresholds(probabilities, torch.tensor([[1], [0]]))
+    assert (probabilities >= threshold).flatten().tolist() == [True, False]
+
+
 def test_no_threshold_is_better_than_the_one_found() -> None:
     generator = torch.Generator().manual_seed(0)
     probabilities = torch.rand(60, 3, generator=generator)

@@ -19,7 +19,8 @@ UNDECIDED = 0.5
 def best_threshold(scores: Tensor, hits: Tensor, objects: int) -> float:
     """Return the threshold of the largest F1; ``UNDECIDED`` where every F1 is 0.
 
-    It lies midway between the last score above it and the first one below.
+    It lies midway between the last score above it and the first one below; where no number lies
+    between them, it is the former.
 
     Args:
         scores: Of what may be told, [N].
@@ -33,7 +34,8 @@ def best_threshold(scores: Tensor, hits: Tensor, objects: int) -> float:
     f1 = 2 * hits[order].cumsum(dim=0) / (told + objects)
     below = torch.cat([ranked[1:], torch.zeros_like(ranked[:1])])
     best = f1.where(ranked > below, -1.0).argmax()  # a threshold can't part equal scores
-    return float((ranked[best] + below[best]) / 2)
+    middle = (ranked[best] + below[best]) / 2
+    return float(middle if middle > below[best] else ranked[best])
 
 
 def told(predictions: Predictions, thresholds: Tensor | Sequence[float]) -> Predictions:
