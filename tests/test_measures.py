@@ -43,6 +43,13 @@ def classified(
 # --- against scikit-learn -------------------------------------------------------------------------
 
 
+def averages(labels: NDArray[np.int64], found: NDArray[np.int64]) -> dict[str, float]:
+    """Weighted averages as scikit-learn prints them below its table of classes."""
+    told = reference.classification_report(labels, found, output_dict=True, zero_division=0)
+    figures = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
+    return {f"weighted_{ours}": told["weighted avg"][theirs] for ours, theirs in figures.items()}
+
+
 def test_classification_equals_scikit_learn() -> None:
     labels, probabilities = classified()
     found, exact = probabilities.argmax(axis=1), probabilities.astype(float)
@@ -53,9 +60,19 @@ def test_classification_equals_scikit_learn() -> None:
         "macro_precision": reference.precision_score(labels, found, average="macro"),
         "macro_recall": reference.recall_score(labels, found, average="macro"),
         "log_loss": reference.log_loss(labels, exact / exact.sum(axis=1, keepdims=True)),
+        **averages(labels, found),
         "top_5_accuracy": reference.top_k_accuracy_score(labels, probabilities, k=5),
     }
     assert measure.headline(ones(200)) | measure.others() == pytest.approx(expected, abs=1e-6)
+
+
+def test_weighted_averages_of_classes_of_which_some_are_nowhere_equal_scikit_learn() -> None:
+    labels, probabilities = classified(images=30)
+    kept = (labels < 3) & (probabilities.argmax(axis=1) != 2)  # the third is never named
+    labels, probabilities = labels[kept], probabilities[kept]
+    found = ImageClasses(labels, probabilities, list("abcdefg")).others()
+    expected = averages(labels, probabilities.argmax(axis=1))
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
 def test_two_classes_equal_scikit_learn() -> None:

@@ -25,6 +25,7 @@ from viewfinder.evaluation.ranking_curves import (
 from viewfinder.evaluation.tables import write_table
 
 _TOP = 5
+_WEIGHTED = ("weighted_precision", "weighted_recall", "weighted_f1")
 _GOOD_IOU = 0.5
 _ONE_CLASS = "the images show one class only"
 _NO_SECOND = "no image shows the second class"
@@ -77,11 +78,19 @@ class ImageClasses:
         }
 
     def others(self) -> dict[str, float]:
-        """Return ``macro_precision``, ``macro_recall``, ``log_loss`` and ``top_5_accuracy``."""
-        precision, recall, _ = self._macro(self._confusion(np.ones(self.images)))
+        """Return ``macro_precision``, ``macro_recall``, ``log_loss`` and ``top_5_accuracy``.
+
+        ``weighted_precision``, ``weighted_recall`` and ``weighted_f1`` are means over the classes
+        that weigh each by its images.
+        """
+        matrix = self._confusion(np.ones(self.images))
+        precision, recall, _ = self._macro(matrix)
+        shares = matrix.sum(axis=1) / self.images
+        weighted = (float(shares @ of_classes) for of_classes in _precision_recall_f1(matrix))
         figures = {
             "macro_precision": precision,
             "macro_recall": recall,
+            **dict(zip(_WEIGHTED, weighted, strict=True)),
             "log_loss": self._log_loss(),
         }
         if len(self._classes) > _TOP:
@@ -145,13 +154,18 @@ class ImageClasses:
 
         A class that is never predicted has precision 0, one that never occurs recall 0.
         """
-        hits, actual, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-        shown = actual + predicted > 0
-        sizes = (predicted, actual, (actual + predicted) / 2)
+        shown = matrix.sum(axis=1) + matrix.sum(axis=0) > 0
         precision, recall, f1 = (
-            float(np.mean(hits[shown] / np.where(size > 0, size, 1)[shown])) for size in sizes
+            float(np.mean(of_classes[shown])) for of_classes in _precision_recall_f1(matrix)
         )
         return precision, recall, f1
+
+
+def _precision_recall_f1(matrix: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return precision, recall and F1 of each class [C]; of nothing they are 0."""
+    hits, actual, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    sizes = (predicted, actual, (actual + predicted) / 2)
+    return [hits / np.where(size > 0, size, 1) for size in sizes]
 
 
 class LocatedClasses(ImageClasses):
