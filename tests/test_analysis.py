@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from made_predictions import Row, made, objects, report, sliced, suspected, table
 from PIL import Image
 
 from viewfinder.evaluation.analysis.class_frequency import by_frequency
 from viewfinder.evaluation.analysis.object_mistakes import object_mistakes
 from viewfinder.evaluation.analysis.section import even, failures
+from viewfinder.evaluation.predictions.rows import encode_map
 
 NAMES = ["cat", "dog", "bird"]
 BOX, OTHER, FAR = (4, 4, 24, 24), (30, 30, 50, 60), (40, 2, 60, 14)
@@ -234,6 +236,20 @@ def test_a_slice_without_a_value_says_why(detections: Path) -> None:
     assert (found["large"]["value"], found["large"]["low"]) == ("", "")
     assert found["large"]["reason"] == "no large object in any image"
     assert not any("nan" in row.values() for row in table(detections, "slices"))
+
+
+def test_classes_that_no_mask_shows_have_no_value(tmp_path: Path) -> None:
+    mask = torch.zeros(4, 4, dtype=torch.int64)
+    mask[:2] = 1
+    row = {"mask": encode_map(mask), "predicted_mask": encode_map(mask)}
+    file = made(tmp_path, "segmentation", ["background", *NAMES], [row] * 4)
+    found = of_kind(sliced(file, [100, 90, 40, 5]), "class frequency")
+    assert {name: row["value"] for name, row in found.items()} == {
+        "rare": "",
+        "medium": "",
+        "frequent": "1.0",
+    }
+    assert found["rare"]["reason"] == "no test image shows any of these classes"
 
 
 def test_the_worst_groups_come_first_and_small_ones_not_at_all(tmp_path: Path) -> None:

@@ -348,6 +348,20 @@ def test_figures_that_are_not_defined_say_why(scenes: list[Scene]) -> None:
     assert one["accuracy"].value is not None
 
 
+def test_masks_without_any_object_are_not_perfect() -> None:
+    """Resamples that draw no lesion say nothing of how lesions are found."""
+    empty = np.zeros((4, 4), np.uint8)
+    lesion, half = empty.copy(), empty.copy()
+    lesion[:2], half[:1] = 1, 1
+    nothing = figures(PixelClasses([(empty, empty)] * 3, ["background", "lesion"]), np.arange(3), 9)
+    for name in ("mean_iou", "mean_dice"):
+        assert (nothing[name].value, nothing[name].reason) == (None, "no class is shown or told")
+    assert nothing["pixel_accuracy"].value == 1.0
+    pairs = [(empty, empty)] * 60 + [(lesion, half)] * 2
+    few = figures(PixelClasses(pairs, ["background", "lesion"]), np.arange(62), 100)
+    assert (few["mean_iou"].value, few["mean_iou"].low, few["mean_iou"].high) == (0.5, 0.5, 0.5)
+
+
 def test_one_image_has_no_interval() -> None:
     labels, probabilities = classified(images=1)
     found = figures(ImageClasses(labels, probabilities, list("abcdefg")), np.zeros(1, np.int64), 10)

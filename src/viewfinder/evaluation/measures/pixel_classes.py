@@ -23,6 +23,8 @@ from viewfinder.evaluation.measures.per_class import (
 
 Map = NDArray[np.uint8]
 
+_NOTHING_SHOWN = "no class is shown or told"
+
 
 class PixelClasses:
     """Intersection over union, Dice and how well outlines are met, of each class over all pixels.
@@ -34,6 +36,8 @@ class PixelClasses:
     """
 
     reasons: Mapping[str, str] = {
+        "mean_iou": _NOTHING_SHOWN,
+        "mean_dice": _NOTHING_SHOWN,
         "pixel_accuracy": "no pixel has a known class",
         "mean_boundary_f1": "no class has an outline",
     }
@@ -53,7 +57,7 @@ class PixelClasses:
         """Return means over the classes without background, and ``pixel_accuracy``.
 
         A class that neither truth nor prediction shows is left out of the means. Where that leaves
-        none, nothing was missed and nothing invented: the mean IoU and Dice are 1.
+        none, they are not defined: nothing was missed or invented, but nothing was found either.
         """
         matrix = np.tensordot(weights, self._confusions, axes=1)
         hits, sizes = matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1)
@@ -62,9 +66,9 @@ class PixelClasses:
         outlines = boundary_f1(np.tensordot(weights, self._outlines, axes=1)[self._solid])
         known = outlines[~np.isnan(outlines)]
         return {
-            "mean_iou": float(np.mean(hits / (sizes - hits))) if len(hits) else 1.0,
-            "mean_dice": float(np.mean(2 * hits / sizes)) if len(hits) else 1.0,
-            "mean_boundary_f1": float(known.mean()) if len(known) else float("nan"),
+            "mean_iou": _mean(hits / (sizes - hits)),
+            "mean_dice": _mean(2 * hits / sizes),
+            "mean_boundary_f1": _mean(known),
             "pixel_accuracy": ratio(float(np.trace(matrix)), float(matrix.sum())),
         }
 
@@ -104,6 +108,10 @@ class PixelClasses:
     def confusion(self) -> NDArray[np.int64]:
         """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
         return self._confusions.sum(axis=0).astype(np.int64)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:
