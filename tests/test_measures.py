@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -129,6 +130,20 @@ def test_segmentation_equals_scikit_learn() -> None:
     }
     got = measure.headline(ones(6))
     assert {name: got[name] for name in expected} == pytest.approx(expected, abs=1e-6)
+
+
+def test_many_classes_take_memory_by_the_class_not_by_the_pair() -> None:
+    classes, images = 120, 40
+    generator = np.random.default_rng(6)
+    maps = generator.integers(0, classes, (images, 2, 4, 4)).astype(np.uint8)
+    tracemalloc.start()
+    measure = PixelClasses(
+        ((true, found) for true, found in maps), [str(n) for n in range(classes)]
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert measure.confusion().sum() == images * 4 * 4
+    assert peak < images * classes**2 * 8 / 2
 
 
 # --- against pycocotools --------------------------------------------------------------------------

@@ -44,12 +44,16 @@ class PixelClasses:
 
     def __init__(self, maps: Iterable[tuple[Map, Map]], classes: Sequence[str]) -> None:
         self._classes = classes
-        confusions, outlines = [], []
+        self._matrix = np.zeros((len(classes), len(classes)), np.int64)
+        sums, outlines = [], []
         for true, found in maps:
-            confusions.append(_confusion(true, found, len(classes)))
+            matrix = _confusion(true, found, len(classes))
+            self._matrix += matrix
+            # An image's whole matrix would be too large to keep where there are many classes.
+            sums.append(np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)]))
             outlines.append(boundary_counts(true, found, len(classes)))
-        self.images = len(confusions)
-        self._confusions = np.stack(confusions).astype(np.float64)
+        self.images = len(sums)
+        self._sums = np.stack(sums).astype(np.float64)
         self._outlines = np.stack(outlines).astype(np.float64)
         self._solid = np.array([name != BACKGROUND for name in classes])
 
@@ -59,17 +63,16 @@ class PixelClasses:
         A class that neither truth nor prediction shows is left out of the means. Where that leaves
         none, they are not defined: nothing was missed or invented, but nothing was found either.
         """
-        matrix = np.tensordot(weights, self._confusions, axes=1)
-        hits, sizes = matrix.diagonal(), matrix.sum(axis=0) + matrix.sum(axis=1)
-        shown = self._solid & (sizes > 0)
-        hits, sizes = hits[shown], sizes[shown]
+        every_hit, true, told = np.tensordot(weights, self._sums, axes=1)
+        shown = self._solid & (true + told > 0)
+        hits, sizes = every_hit[shown], (true + told)[shown]
         outlines = boundary_f1(np.tensordot(weights, self._outlines, axes=1)[self._solid])
         known = outlines[~np.isnan(outlines)]
         return {
             "mean_iou": _mean(hits / (sizes - hits)),
             "mean_dice": _mean(2 * hits / sizes),
             "mean_boundary_f1": _mean(known),
-            "pixel_accuracy": ratio(float(np.trace(matrix)), float(matrix.sum())),
+            "pixel_accuracy": ratio(float(every_hit.sum()), float(true.sum())),
         }
 
     def others(self) -> dict[str, float]:
@@ -107,7 +110,7 @@ class PixelClasses:
 
     def confusion(self) -> NDArray[np.int64]:
         """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
-        return self._confusions.sum(axis=0).astype(np.int64)
+        return self._matrix
 
 
 def _mean(values: NDArray[np.float64]) -> float:
