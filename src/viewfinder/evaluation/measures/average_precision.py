@@ -1,6 +1,6 @@
 """Precision and recall of detections over all images, as COCO sums them up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +12,12 @@ from viewfinder.tasks.matching import THRESHOLDS, Bools, Floats, ImageMatches
 
 RECALLS = np.linspace(0, 1, 101)
 _TINY = np.spacing(1)
+_NOTHING = ImageMatches(
+    scores=np.zeros(0),
+    hits=np.zeros((len(THRESHOLDS), 0), np.bool_),
+    ignored=np.zeros((len(THRESHOLDS), 0), np.bool_),
+    objects=0,
+)
 
 
 @dataclass(frozen=True)
@@ -35,19 +41,28 @@ class ClassMatches:
     objects: NDArray[np.int64]
 
     @classmethod
-    def join(cls, matches: Sequence[ImageMatches]) -> "ClassMatches":
-        """Join the matches of all images."""
-        counts = [len(found.scores) for found in matches]
-        scores = np.concatenate([found.scores for found in matches])
+    def join(cls, matches: Mapping[int, ImageMatches], images: int) -> "ClassMatches":
+        """Join the matches of all images.
+
+        Args:
+            matches: Of each image with objects or detections of the class, by number, ascending.
+            images: Number of images, N.
+        """
+        numbers = np.array(list(matches), np.int64)
+        found = [_NOTHING, *matches.values()]
+        counts = [len(of_image.scores) for of_image in matches.values()]
+        scores = np.concatenate([of_image.scores for of_image in found])
         order = np.argsort(-scores, kind="stable")
-        ranks = np.concatenate([np.arange(count) for count in counts])
+        ranks = np.concatenate([np.arange(len(of_image.scores)) for of_image in found])
+        objects = np.zeros(images, np.int64)
+        objects[numbers] = [of_image.objects for of_image in matches.values()]
         return cls(
-            images=np.repeat(np.arange(len(matches)), counts)[order],
+            images=np.repeat(numbers, counts)[order],
             ranks=ranks[order],
             scores=scores[order],
-            hits=np.concatenate([found.hits for found in matches], axis=1)[:, order],
-            ignored=np.concatenate([found.ignored for found in matches], axis=1)[:, order],
-            objects=np.array([found.objects for found in matches], np.int64),
+            hits=np.concatenate([of_image.hits for of_image in found], axis=1)[:, order],
+            ignored=np.concatenate([of_image.ignored for of_image in found], axis=1)[:, order],
+            objects=objects,
         )
 
     def curves(self, weights: Weights) -> tuple[Floats, Floats] | None:

@@ -18,6 +18,7 @@ from viewfinder.tasks.matching import (
     IOU_50,
     IOU_75,
     Floats,
+    ImageMatches,
     ImageObjects,
     match,
 )
@@ -47,15 +48,11 @@ class Objects:
         thresholds: Sequence[float] | None = None,
     ) -> None:
         kept = list(images)
-        labels = range(len(classes))
         self.images = len(kept)
         self._classes = classes
         self._prefix = prefix
-        self._all = [_matches(kept, label, EVERY_SIZE) for label in labels]
-        self._sized = {
-            size: [_matches(kept, label, areas) for label in labels]
-            for size, areas in SIZES.items()
-        }
+        self._all = _matches(kept, len(classes), EVERY_SIZE)
+        self._sized = {size: _matches(kept, len(classes), areas) for size, areas in SIZES.items()}
         self._told = None if thresholds is None else OperatingPoint(self._all, thresholds)
 
     @property
@@ -204,9 +201,14 @@ class Instances:
 
 
 def _matches(
-    images: Sequence[ImageObjects], label: int, areas: tuple[float, float]
-) -> ClassMatches:
-    return ClassMatches.join([match(image, label, areas) for image in images])
+    images: Sequence[ImageObjects], classes: int, areas: tuple[float, float]
+) -> list[ClassMatches]:
+    """Return the matches of each class, looking in each image for the classes it is about alone."""
+    matches: list[dict[int, ImageMatches]] = [{} for _ in range(classes)]
+    for number, image in enumerate(images):
+        for label in np.union1d(image.labels, image.found_labels):
+            matches[label][number] = match(image, label, areas)
+    return [ClassMatches.join(of_class, len(images)) for of_class in matches]
 
 
 def _precision(matches: Iterable[ClassMatches], weights: Weights) -> Floats:
