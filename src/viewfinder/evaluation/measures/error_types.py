@@ -135,7 +135,7 @@ def judge(image: ImageObjects, number: int) -> tuple[list[Judged], Bools]:
         right = bool(hits[index])
         if right and image.crowd[partners[index]]:
             continue
-        error, thing = (None, None) if right else _mistake(image, index, found)
+        error, thing = (None, None) if right else _mistake(image, index)
         place = None if thing is None else (number, thing)
         told.append(Judged(index, int(label), float(score), right, error, place))
     return told, found
@@ -159,7 +159,7 @@ def _partners(image: ImageObjects) -> tuple[Bools, NDArray[np.int64]]:
     return hits, partners
 
 
-def _mistake(image: ImageObjects, index: int, found: Bools) -> tuple[ErrorType, int | None]:
+def _mistake(image: ImageObjects, index: int) -> tuple[ErrorType, int | None]:
     """Return a wrong detection's mistake, and the object that it should have found."""
     overlaps = np.where(image.crowd, 0.0, image.overlaps[index])
     if not overlaps.size or overlaps.max() < _BACKGROUND:
