@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 
 from viewfinder.evaluation.measures.ranking import Ranking
 from viewfinder.evaluation.ranking_curves import (
+    Curve,
     draw_precision_recall,
     draw_roc,
     precision_recall_curves,
@@ -43,6 +46,23 @@ def test_a_class_without_images_has_no_curve() -> None:
         "every",
     ]
     assert [curve.name for curve in roc_curves(present, scores, names)] == ["some"]
+
+
+@pytest.mark.parametrize("curves", [precision_recall_curves, roc_curves])
+def test_curves_of_many_classes_take_little_memory(curves: Callable[..., list[Curve]]) -> None:
+    images, classes = 3000, 60
+    generator = np.random.default_rng(2)
+    scores = generator.random((images, classes))
+    present = generator.random(scores.shape) < scores
+    names = [str(number) for number in range(classes)]
+    curves(present[:, :1], scores[:, :1], names[:1])  # imports take memory too
+    tracemalloc.start()
+    found = curves(present, scores, names)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    across, up = found[0].trace()
+    assert len(found) == classes
+    assert kept < classes * (across.nbytes + up.nbytes) / 4
 
 
 @pytest.mark.parametrize("classes", [0, 2, 30])

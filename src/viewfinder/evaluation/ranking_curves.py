@@ -1,7 +1,8 @@
 """Precision against recall, and true against false positives, of each class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from viewfinder.drawing.text import shorten
 _MOST = 12
 _LONGEST_NAME = 22
 
+Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -24,15 +27,14 @@ class Curve:
 
     Attributes:
         name: Name of the class.
-        across: Recall, or the share of false positives, in [0, 1].
-        up: Precision, or the share of true positives, in [0, 1].
+        trace: Returns recall, or the share of false positives, and precision, or the share of true
+            positives, in [0, 1]. Of many images and classes not all lines fit into memory.
         area: The area below it.
         point: The place on or below it that the class's threshold leads to, across and up.
     """
 
     name: str
-    across: NDArray[np.float64]
-    up: NDArray[np.float64]
+    trace: Callable[[], Line]
     area: float
     point: tuple[float, float] | None = None
 
@@ -48,10 +50,13 @@ def precision_recall_curves(
         classes: Class names.
     """
     return [
-        Curve(name, recall, precision, float(average_precision_score(truth, score)))
+        Curve(
+            name,
+            partial(_recall_and_precision, truth, score),
+            float(average_precision_score(truth, score)),
+        )
         for name, truth, score in zip(classes, present.T, scores.T, strict=True)
         if truth.any()
-        for precision, recall, _ in [precision_recall_curve(truth, score)]
     ]
 
 
@@ -66,10 +71,13 @@ def roc_curves(
         classes: Class names.
     """
     return [
-        Curve(name, false, true, float(auc(false, true)))
+        Curve(
+            name,
+            partial(_false_and_true, truth, score),
+            float(auc(*_false_and_true(truth, score))),
+        )
         for name, truth, score in zip(classes, present.T, scores.T, strict=True)
         if truth.any() and not truth.all()
-        for false, true, _ in [roc_curve(truth, score)]
     ]
 
 
@@ -84,7 +92,7 @@ def draw_precision_recall(path: Path, curves: Sequence[Curve], *, heading: str) 
     figure, axes = _frame(curves, heading)
     for colour, curve in _shown(curves):
         label = f"{shorten(curve.name, _LONGEST_NAME)} (AP {curve.area:.3f})"
-        axes.step(curve.across, curve.up, where="post", color=colour, label=label, linewidth=1.5)
+        axes.step(*curve.trace(), where="post", color=colour, label=label, linewidth=1.5)
         if curve.point is not None:
             axes.plot(*curve.point, "o", color=colour, markeredgecolor=INK, zorder=3)
     if any(curve.point is not None for curve in curves):
@@ -105,9 +113,19 @@ def draw_roc(path: Path, curves: Sequence[Curve], *, heading: str) -> None:
     axes.plot([0, 1], [0, 1], color=FAINT, linestyle="--", linewidth=1, label="by chance")
     for colour, curve in _shown(curves):
         label = f"{shorten(curve.name, _LONGEST_NAME)} (area {curve.area:.3f})"
-        axes.plot(curve.across, curve.up, color=colour, label=label, linewidth=1.5)
+        axes.plot(*curve.trace(), color=colour, label=label, linewidth=1.5)
     axes.set(xlabel="false positives, share of all negatives", ylabel="true positives (recall)")
     _finish(figure, axes, path)
+
+
+def _recall_and_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> Line:
+    precision, recall, _ = precision_recall_curve(truth, scores)
+    return recall, precision
+
+
+def _false_and_true(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> Line:
+    false, true, _ = roc_curve(truth, scores)
+    return false, true
 
 
 def _shown(curves: Sequence[Curve]) -> list[tuple[str, Curve]]:

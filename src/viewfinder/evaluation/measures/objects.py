@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -12,7 +13,7 @@ from viewfinder.evaluation.measures.measure import Weights
 from viewfinder.evaluation.measures.operating_point import OperatingPoint
 from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
-from viewfinder.evaluation.ranking_curves import Curve, draw_precision_recall
+from viewfinder.evaluation.ranking_curves import Curve, Line, draw_precision_recall
 from viewfinder.tasks.matching import (
     EVERY_SIZE,
     IOU_50,
@@ -110,7 +111,7 @@ class Objects:
         ]
         points = [None] * len(named) if self._told is None else self._told.points()
         curves = [
-            Curve(name, RECALLS, found[0][IOU_50], float(found[0][IOU_50].mean()), point)
+            Curve(name, partial(_line, found[0]), float(found[0][IOU_50].mean()), point)
             for (name, found), point in zip(named, points, strict=True)
             if found
         ]
@@ -209,6 +210,11 @@ def _matches(
         for label in np.union1d(image.labels, image.found_labels):
             matches[label][number] = match(image, label, areas)
     return [ClassMatches.join(of_class, len(images)) for of_class in matches]
+
+
+def _line(precision: Floats) -> Line:
+    """Return recall and precision at IoU 0.5, [101] each, of precision [T, 101]."""
+    return RECALLS, precision[IOU_50]
 
 
 def _precision(matches: Iterable[ClassMatches], weights: Weights) -> Floats:
