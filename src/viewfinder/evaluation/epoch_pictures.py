@@ -16,6 +16,7 @@ from viewfinder.evaluation.describe import describe
 from viewfinder.evaluation.gallery import example_png
 from viewfinder.evaluation.predictions.rows import predictions_of, rows_of
 from viewfinder.tasks import VisionTask
+from viewfinder.tasks.thresholds import UNDECIDED
 
 _MOMENTS = 8
 
@@ -53,8 +54,9 @@ class EpochPictures(Callback):
         rows = rows_of(
             module.name, {name: found.cpu() for name, found in decoded.items()}, self._batch
         )
-        found = predictions_of(module.name, rows)
-        thresholds = module.measured_values.get("thresholds")
+        undecided = [UNDECIDED] * len(module.classes)
+        thresholds = module.measured_values.get("thresholds") or undecided
+        found = predictions_of(module.name, rows, thresholds)
         examples = describe(module.name, found, self._batch, module.classes, thresholds)
         for number, example in enumerate(examples, 1):
             picture = Image.open(io.BytesIO(example_png(example, module.classes)))

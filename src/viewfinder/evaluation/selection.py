@@ -67,7 +67,7 @@ def examples_of(
 ) -> list[Example]:
     """Return the images of some rows with what is true of them and what was predicted."""
     info = predictions.info
-    found = predictions_of(info.task, predictions.chosen(indices))
+    found = predictions_of(info.task, predictions.chosen(indices), info.told_from)
     return list(describe(info.task, found, images(indices), info.classes, info.thresholds))
 
 

@@ -56,7 +56,7 @@ def _judged(task: VisionTask, batch: Batch, info: PredictionsInfo) -> list[dict[
     predictions = {name: value.cpu() for name, value in judged.items()}
     _check_finite(predictions, batch["id"])
     rows = rows_of(info.task, predictions, batch)
-    found = predictions_of(info.task, rows)
+    found = predictions_of(info.task, rows, info.told_from)
     examples = describe(info.task, found, batch, info.classes, info.thresholds)
     for row, loss, example in zip(rows, losses.tolist(), examples, strict=True):
         row |= {"loss": loss, "score": example.quality}

@@ -1,6 +1,7 @@
 """Predictions of a batch, and what is true of it, as rows of the table, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 import cv2
@@ -15,9 +16,11 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import with_crowds, without_padding
 from viewfinder.tasks.instances import instances_with_crowds, pasted_instances, run_lengths
+from viewfinder.tasks.thresholds import told
 
 Row = dict[str, Any]
 
+_PREDICTED = ("predicted_boxes", "predicted_labels", "predicted_scores", "predicted_masks")
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
@@ -47,13 +50,36 @@ def _brightness(images: Tensor) -> list[float]:
     return (means @ torch.tensor(_LUMINANCE)).tolist()
 
 
-def predictions_of(task: str, rows: Sequence[Mapping[str, Any]]) -> Predictions:
+def predictions_of(
+    task: str, rows: Sequence[Mapping[str, Any]], thresholds: Sequence[float]
+) -> Predictions:
     """Return the predictions that rows hold, as a task gives them.
 
     Of segmentation these are ``classes`` [B, H, W], the likeliest class of each pixel; the masks of
     instances, bool [B, K, H, W], lie in the image.
+
+    Args:
+        task: Name of the task.
+        rows: Of the table of predictions.
+        thresholds: Score from which on each class is told, where images have objects; a mask in the
+            image is large, so that detections below are left out.
     """
+    if task == "instances":
+        rows = [_told(row, thresholds) for row in rows]
     return _PREDICTIONS[task](rows)
+
+
+def _told(row: Mapping[str, Any], thresholds: Sequence[float]) -> Row:
+    """Return a row of instances without the detections below their class's threshold."""
+    scores = told(
+        {
+            "scores": torch.tensor(row["predicted_scores"]),
+            "labels": torch.tensor(row["predicted_labels"], dtype=torch.int64),
+        },
+        thresholds,
+    )["scores"]
+    kept = (scores > 0).tolist()
+    return {**row, **{name: list(compress(row[name], kept)) for name in _PREDICTED}}
 
 
 def _classification_rows(predictions: Predictions, batch: Batch) -> list[Row]:
