@@ -1,6 +1,6 @@
 """Reading a table of predictions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,12 +73,25 @@ class PredictionsFile:
             yield from batch.to_pylist()
 
     def chosen(self, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """Return some rows with all columns, in the order asked for."""
-        wanted, found, start = sorted(set(indices)), [], 0
-        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE):
-            here = [index - start for index in wanted if start <= index < start + len(batch)]
-            if here:
-                found += batch.take(pa.array(here)).to_pylist()
-            start += len(batch)
-        rows = dict(zip(wanted, found, strict=True))
+        """Return some rows with all columns, in the order asked for; read only where they lie."""
+        rows: dict[int, dict[str, Any]] = {}
+        start = 0
+        for number in range(self._file.num_row_groups):
+            end = start + self._file.metadata.row_group(number).num_rows
+            rows |= self._of_group(number, start, {i for i in indices if start <= i < end})
+            start = end
         return [rows[index] for index in indices]
+
+    def _of_group(
+        self, number: int, start: int, wanted: Collection[int]
+    ) -> dict[int, dict[str, Any]]:
+        """Return some rows of a row group whose first row is ``start``, by number."""
+        rows: dict[int, dict[str, Any]] = {}
+        if not wanted:
+            return rows
+        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[number]):
+            here = [index for index in wanted if start <= index < start + len(batch)]
+            found = batch.take(pa.array([index - start for index in here], pa.int64()))
+            rows |= dict(zip(here, found.to_pylist(), strict=True))
+            start += len(batch)
+        return rows

@@ -1,6 +1,6 @@
 """One pass of a trained task over the images of a split, into a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ from viewfinder.evaluation.predictions.rows import predictions_of, rows_of
 from viewfinder.progress import progress
 from viewfinder.tasks import Predictions, VisionTask
 
+_ROWS_OF_A_GROUP = 512
+_BYTES_OF_A_GROUP = 8 * 2**20
+
 
 def write_predictions(
     task: VisionTask,
@@ -25,7 +28,7 @@ def write_predictions(
     info: PredictionsInfo,
     groups: Sequence[str | None],
 ) -> None:
-    """Predict for every image once and keep what was predicted, batch by batch.
+    """Predict for every image once and keep what was predicted, some hundred images at a time.
 
     Args:
         task: The trained task, on the device that it shall predict on.
@@ -37,18 +40,44 @@ def write_predictions(
     Raises:
         ViewfinderError: If predictions are not finite.
     """
-    schema = predictions_schema(info)
-    done = 0
     with (
-        pq.ParquetWriter(path, schema, compression="zstd") as writer,
+        pq.ParquetWriter(path, predictions_schema(info), compression="zstd") as writer,
         progress(loader, "evaluate", len(loader)) as batches,
     ):
-        for batch in batches:
-            rows = _judged(task, batch, info)
-            for row, group in zip(rows, groups[done : done + len(rows)], strict=True):
-                row["group"] = group
-            writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-            done += len(rows)
+        for rows in _gathered(_tables(task, batches, info, groups)):
+            writer.write_table(rows)
+
+
+def _tables(
+    task: VisionTask,
+    batches: Iterable[Batch],
+    info: PredictionsInfo,
+    groups: Sequence[str | None],
+) -> Iterator[pa.Table]:
+    """Yield the rows of each batch."""
+    schema = predictions_schema(info)
+    done = 0
+    for batch in batches:
+        rows = _judged(task, batch, info)
+        for row, group in zip(rows, groups[done : done + len(rows)], strict=True):
+            row["group"] = group
+        yield pa.Table.from_pylist(rows, schema=schema)
+        done += len(rows)
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Join tables until they are worth a row group, which costs a kilobyte and a seek."""
+    waiting: list[pa.Table] = []
+    rows = size = 0
+    for table in tables:
+        waiting.append(table)
+        rows += table.num_rows
+        size += table.nbytes
+        if rows >= _ROWS_OF_A_GROUP or size >= _BYTES_OF_A_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _judged(task: VisionTask, batch: Batch, info: PredictionsInfo) -> list[dict[str, Any]]:
