@@ -468,6 +468,16 @@ def test_a_crowd_is_no_box_to_learn(tmp_path: Path) -> None:
     assert targets["crowd_boxes"].tolist() == [[10, 5, 20, 10]]
 
 
+def test_colours_change_without_a_word_about_boxes(recwarn: pytest.WarningsRecorder) -> None:
+    transform = Transform((8, 8), augmentations=[A.ColorJitter(brightness=(0.5, 0.6), p=1.0)])
+    pixels = np.full((8, 8, 3), 200, np.uint8)
+    sample = Sample(pixels, np.array([[1, 1, 5, 5]], np.float32), np.array([0]))
+    changed = transform(sample, (0, 0, 0))
+    assert changed.image.mean() < 150
+    assert changed.boxes.tolist() == sample.boxes.tolist()
+    assert not [item for item in recwarn if "box" in str(item.message)]
+
+
 def test_augmentation_differs_between_epochs_and_samples(project: Path) -> None:
     data = module(project, "folders", ClassLabel(), augmentations=shift(), batch_size=12)
     plain = module(project, "folders", ClassLabel(), batch_size=12)

@@ -38,17 +38,17 @@ class Augmentation:
         boxes = A.BboxParams(
             format="pascal_voc", label_fields=["box_numbers"], clip=True, filter_invalid_bboxes=True
         )
+        moves = any(hasattr(item, "apply_to_bboxes") for item in transforms)
         self._of_pixels: list[Any] = deepcopy(list(transforms))
-        self._of_boxes = A.Compose(list(transforms), bbox_params=boxes)
-        self._moves = any(hasattr(item, "apply_to_bboxes") for item in transforms)
+        self._of_boxes = A.Compose(list(transforms), bbox_params=boxes) if moves else None
 
     def __call__(self, sample: Sample, generators: Generators) -> Sample:
         """Augment one sample."""
         generator, python_generator = generators
         annotated = len(sample.boxes) or sample.mask is not None or sample.instances is not None
-        if self._moves and annotated:
+        if self._of_boxes is not None and annotated:
             self._of_boxes.set_random_state(generator, python_generator)
-            return self._with_annotations(sample)
+            return _with_annotations(self._of_boxes, sample)
         # Without the library's work around boxes, which takes longer than many a transform; the
         # number that it draws beforehand is drawn here too, so that annotations change no image.
         python_generator.random()
@@ -58,30 +58,31 @@ class Augmentation:
             result = transform(**result)
         return _framed(sample, image=result["image"])
 
-    def _with_annotations(self, sample: Sample) -> Sample:
-        inputs: dict[str, Any] = {
-            "image": sample.image,
-            "bboxes": sample.boxes,
-            "box_numbers": np.arange(len(sample.boxes)),
-        }
-        if sample.mask is not None:
-            inputs["mask"] = sample.mask
-        if sample.instances is not None and len(sample.instances):
-            inputs["masks"] = sample.instances
-        result = self._of_boxes(**inputs)
-        kept = np.asarray(result["box_numbers"], np.int64)
-        instances = sample.instances
-        if "masks" in result:
-            instances = np.asarray(result["masks"], np.uint8)[kept]
-        return _framed(
-            sample,
-            image=result["image"],
-            boxes=np.asarray(result["bboxes"], np.float32).reshape(-1, 4),
-            labels=sample.labels[kept],
-            crowd=None if sample.crowd is None else sample.crowd[kept],
-            mask=result.get("mask"),
-            instances=instances,
-        )
+
+def _with_annotations(transform: Any, sample: Sample) -> Sample:
+    inputs: dict[str, Any] = {
+        "image": sample.image,
+        "bboxes": sample.boxes,
+        "box_numbers": np.arange(len(sample.boxes)),
+    }
+    if sample.mask is not None:
+        inputs["mask"] = sample.mask
+    if sample.instances is not None and len(sample.instances):
+        inputs["masks"] = sample.instances
+    result = transform(**inputs)
+    kept = np.asarray(result["box_numbers"], np.int64)
+    instances = sample.instances
+    if "masks" in result:
+        instances = np.asarray(result["masks"], np.uint8)[kept]
+    return _framed(
+        sample,
+        image=result["image"],
+        boxes=np.asarray(result["bboxes"], np.float32).reshape(-1, 4),
+        labels=sample.labels[kept],
+        crowd=None if sample.crowd is None else sample.crowd[kept],
+        mask=result.get("mask"),
+        instances=instances,
+    )
 
 
 def _framed(sample: Sample, **changes: Any) -> Sample:
