@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 def _no_boxes() -> NDArray[np.float32]:
@@ -59,3 +60,8 @@ class Example:
     caption: str
     quality: float
     right: bool | None = None
+
+
+def rgb_pixels(image: Tensor) -> NDArray[np.uint8]:
+    """Return an image [1 or 3, H, W] as RGB, uint8 [H, W, 3]."""
+    return image.expand(3, -1, -1).permute(1, 2, 0).numpy()

@@ -17,7 +17,7 @@ from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.drawing.palette import class_colour
 from viewfinder.errors import ViewfinderError
-from viewfinder.evaluation.describe import mask_outlines
+from viewfinder.evaluation.describe_objects import mask_outlines
 from viewfinder.evaluation.example import Example, Marks
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.models.mask_rcnn import paste_masks

@@ -9,8 +9,8 @@ import torch
 
 from viewfinder.evaluation.analysis.crops import Crop
 from viewfinder.evaluation.analysis.object_mistakes import Invented, Missed, ObjectMistakes
-from viewfinder.evaluation.describe import mask_outlines
-from viewfinder.evaluation.example import Example, Marks
+from viewfinder.evaluation.describe_objects import mask_outlines
+from viewfinder.evaluation.example import Example, Marks, rgb_pixels
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.measures.error_types import ErrorType
 from viewfinder.evaluation.predictions.file import PredictionsFile
@@ -91,7 +91,7 @@ def _examples(
     rows = [item.row for item in chosen]
     pixels, names = images(rows)["image"], predictions.info.classes
     return [
-        draw(item, row, _pixels(image), mistakes.told[item.row], names)
+        draw(item, row, rgb_pixels(image), mistakes.told[item.row], names)
         for item, row, image in zip(chosen, predictions.chosen(rows), pixels, strict=True)
     ]
 
@@ -142,7 +142,3 @@ def _why(item: Missed, names: Sequence[str]) -> str:
     if item.near is None:
         return "no detection"
     return _NEAR[item.near].format(name=None if item.taken_for is None else names[item.taken_for])
-
-
-def _pixels(image: torch.Tensor) -> Any:
-    return image.expand(3, -1, -1).permute(1, 2, 0).numpy()

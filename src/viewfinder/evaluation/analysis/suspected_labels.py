@@ -12,7 +12,7 @@ from viewfinder.evaluation.analysis.object_mistakes import ObjectMistakes
 from viewfinder.evaluation.analysis.object_pictures import marks_of
 from viewfinder.evaluation.analysis.object_suspects import object_suspects
 from viewfinder.evaluation.analysis.suspect import Suspect
-from viewfinder.evaluation.example import Example
+from viewfinder.evaluation.example import Example, rgb_pixels
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.measures.measure import Measure
 from viewfinder.evaluation.predictions.file import PredictionsFile
@@ -106,7 +106,7 @@ def _around_objects(
     for item, row, image in zip(
         suspects, predictions.chosen(rows), images(rows)["image"], strict=True
     ):
-        pixels = image.expand(3, -1, -1).permute(1, 2, 0).numpy()
+        pixels = rgb_pixels(image)
         true = [] if item.true is None else [item.true]
         found = [] if item.predicted is None else [item.predicted]
         truth, predicted = marks_of(row, true, "true"), marks_of(row, found, "predicted")
