@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from made_predictions import made
 from numpy.typing import NDArray
 from torchmetrics.detection import PanopticQuality as Reference
 
+from viewfinder.evaluation.measures.opening import open_measure
 from viewfinder.evaluation.measures.panoptic import (
     QUALITIES,
     ImageMasks,
@@ -15,11 +19,11 @@ from viewfinder.evaluation.measures.panoptic import (
     panoptic_counts,
     qualities,
 )
+from viewfinder.evaluation.predictions.rows import encode_masks
 
 CLASSES = ["cat", "dog", "bird", "never"]
 BACKGROUND = len(CLASSES)
 SIZE = 40
-HALF = [0.5] * len(CLASSES)
 
 
 def rectangle(left: int, top: int, right: int, bottom: int) -> NDArray[np.uint8]:
@@ -66,7 +70,7 @@ def painted(masks: ImageMasks) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     taken = np.zeros((SIZE, SIZE), bool)
     for number in np.argsort(-masks.scores, kind="stable"):
         mask = masks.found_masks[number] > 0
-        if masks.scores[number] < 0.5 or (mask & taken).sum() / mask.sum() > 0.5:
+        if (mask & taken).sum() / mask.sum() > 0.5:
             continue
         found[mask & ~taken] = masks.found_labels[number], number + 1
         taken |= mask
@@ -86,7 +90,7 @@ def test_it_equals_torchmetrics() -> None:
         true, found = painted(masks)
         reference.update(torch.from_numpy(found)[None], torch.from_numpy(true)[None])
     expected = reference.compute().numpy().reshape(-1, 3)[: len(CLASSES)]
-    measure = PanopticQuality(scenes, CLASSES, HALF)
+    measure = PanopticQuality(scenes, CLASSES)
     got = measure.by_class()
     assert np.isnan(got[3]).all()
     np.testing.assert_allclose(got[:3], expected[:3], atol=1e-6)
@@ -102,21 +106,29 @@ def test_an_image_that_counts_twice_counts_as_two() -> None:
     scenes = [scene(generator) for _ in range(10)]
     weights = generator.integers(0, 3, len(scenes))
     repeated = [masks for masks, times in zip(scenes, weights, strict=True) for _ in range(times)]
-    weighted = PanopticQuality(scenes, CLASSES, HALF).headline(weights.astype(float))
-    whole = PanopticQuality(repeated, CLASSES, HALF).headline(np.ones(len(repeated)))
+    weighted = PanopticQuality(scenes, CLASSES).headline(weights.astype(float))
+    whole = PanopticQuality(repeated, CLASSES).headline(np.ones(len(repeated)))
     assert weighted == pytest.approx(whole, abs=1e-12)
 
 
-def counts(masks: ImageMasks, thresholds: list[float] = HALF) -> list[float]:
+def counts(masks: ImageMasks) -> list[float]:
     """Sum of IoU, matches, wrong detections and missed objects of the first class."""
-    return panoptic_counts(masks, len(CLASSES), thresholds)[0].tolist()
+    return panoptic_counts(masks, len(CLASSES))[0].tolist()
 
 
-def test_a_detection_below_its_threshold_is_not_told() -> None:
-    box = rectangle(5, 5, 25, 25)
-    masks = image([(0, box)], [(0, 0.4, box)])
-    assert counts(masks) == [0, 0, 0, 1]
-    assert counts(masks, [0.3, 0.9, 0.9, 0.9]) == [1, 1, 0, 0]
+def test_a_detection_below_its_threshold_is_not_told(tmp_path: Path) -> None:
+    corners = [5.0, 5.0, 25.0, 25.0]
+    (mask,) = encode_masks(torch.from_numpy(rectangle(5, 5, 25, 25))[None])
+    row = {
+        **{"height": SIZE, "width": SIZE, "crowd": [False]},
+        **{"boxes": [corners], "labels": [0], "masks": [mask]},
+        **{"predicted_boxes": [corners], "predicted_labels": [0], "predicted_masks": [mask]},
+        "predicted_scores": [0.4],
+    }
+    for number, (threshold, quality) in enumerate(((None, 0), (0.3, 1))):
+        thresholds = None if threshold is None else [threshold, 0.9, 0.9, 0.9]
+        table = made(tmp_path / str(number), "instances", CLASSES, [row], thresholds)
+        assert open_measure(table).headline(np.ones(1))["panoptic_quality"] == quality
 
 
 def test_the_surer_detection_keeps_the_pixels() -> None:
@@ -134,7 +146,7 @@ def test_what_lies_in_a_crowd_does_not_count() -> None:
     crowd = rectangle(0, 0, 40, 20)
     found = [(0, 0.9, rectangle(5, 5, 15, 15)), (1, 0.9, rectangle(20, 5, 30, 15))]
     masks = image([(0, crowd)], found, crowd=[True])
-    assert panoptic_counts(masks, len(CLASSES), HALF).tolist() == [
+    assert panoptic_counts(masks, len(CLASSES)).tolist() == [
         [0, 0, 0, 0],
         [0, 0, 1, 0],  # of another class than the crowd
         [0, 0, 0, 0],
@@ -143,7 +155,7 @@ def test_what_lies_in_a_crowd_does_not_count() -> None:
 
 
 def test_without_anything_to_find_it_is_not_defined() -> None:
-    measure = PanopticQuality([image([], [])], CLASSES, HALF)
+    measure = PanopticQuality([image([], [])], CLASSES)
     assert np.isnan(list(measure.headline(np.ones(1)).values())).all()
     assert set(measure.reasons) == set(QUALITIES)
     missed = qualities(np.array([[0.0, 0, 0, 2]]))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
-from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+from sklearn.metrics import (
+    average_precision_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
 from viewfinder.drawing.palette import FAINT, INK, class_colour
 from viewfinder.drawing.text import shorten
@@ -49,15 +55,10 @@ def precision_recall_curves(
         scores: Of each image and class, [N, C].
         classes: Class names.
     """
-    return [
-        Curve(
-            name,
-            partial(_recall_and_precision, truth, score),
-            float(average_precision_score(truth, score)),
-        )
-        for name, truth, score in zip(classes, present.T, scores.T, strict=True)
-        if truth.any()
-    ]
+    somewhere: NDArray[np.bool_] = np.any(present, axis=0)
+    return _curves(
+        present, scores, classes, somewhere, _recall_and_precision, average_precision_score
+    )
 
 
 def roc_curves(
@@ -70,14 +71,21 @@ def roc_curves(
         scores: Of each image and class, [N, C].
         classes: Class names.
     """
+    differs: NDArray[np.bool_] = np.any(present, axis=0) & ~np.all(present, axis=0)
+    return _curves(present, scores, classes, differs, _false_and_true, roc_auc_score)
+
+
+def _curves(
+    present: NDArray[np.bool_],
+    scores: NDArray[np.floating],
+    classes: Sequence[str],
+    defined: NDArray[np.bool_],
+    trace: Callable[[NDArray[np.bool_], NDArray[np.floating]], Line],
+    area: Callable[[NDArray[np.bool_], NDArray[np.floating]], float],
+) -> list[Curve]:
     return [
-        Curve(
-            name,
-            partial(_false_and_true, truth, score),
-            float(auc(*_false_and_true(truth, score))),
-        )
-        for name, truth, score in zip(classes, present.T, scores.T, strict=True)
-        if truth.any() and not truth.all()
+        Curve(name, partial(trace, truth, score), float(area(truth, score)))
+        for name, truth, score in compress(zip(classes, present.T, scores.T, strict=True), defined)
     ]
 
 

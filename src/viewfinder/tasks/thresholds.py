@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
@@ -51,6 +52,19 @@ def told(predictions: Predictions, thresholds: Tensor | Sequence[float]) -> Pred
     scores = predictions["scores"]
     least = torch.as_tensor(thresholds, device=scores.device)[predictions["labels"]]
     return {**predictions, "scores": scores.where(scores >= least, 0.0)}
+
+
+def told_places(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], thresholds: Sequence[float]
+) -> NDArray[np.int64]:
+    """Return the places of the detections that are told, int64.
+
+    Args:
+        labels: Class of each detection, [D].
+        scores: Its score, [D].
+        thresholds: Of each class, [C].
+    """
+    return np.flatnonzero(scores >= np.asarray(thresholds)[labels])
 
 
 class _Matched(Metric):

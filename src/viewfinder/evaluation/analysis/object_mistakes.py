@@ -14,6 +14,7 @@ from viewfinder.evaluation.measures.error_types import ErrorType, Judged, judge
 from viewfinder.evaluation.measures.opening import image_objects
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.tasks.matching import ImageObjects
+from viewfinder.tasks.thresholds import told_places
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,12 @@ class ObjectMistakes:
 def object_mistakes(predictions: PredictionsFile) -> ObjectMistakes:
     """Return what a detector missed and invented."""
     info = predictions.info
-    least = np.asarray(info.told_from)
     missed: list[Missed] = []
     invented: list[Invented] = []
     objects = np.zeros(len(info.classes), np.int64)
     every_told, judged = [], []
     for row, image in enumerate(image_objects(predictions)):
-        told = np.flatnonzero(image.scores >= least[image.found_labels])
+        told = told_places(image.found_labels, image.scores, info.told_from)
         image = _only(image, told)
         detections, found = judge(image, row)
         wrong = [item for item in detections if item.error is not None]

@@ -51,7 +51,7 @@ def predicted_text(info: PredictionsInfo, row: Row) -> str:
         return f"{classes[label]} {100 * row['probabilities'][label]:.0f}\N{NO-BREAK SPACE}%"
     if "labels" not in row:
         return ""
-    return _objects(len(_told(info, row)))
+    return _objects(len(info.told(row)))
 
 
 def true_marks(task: str, row: Row) -> Drawn:
@@ -70,18 +70,12 @@ def predicted_marks(info: PredictionsInfo, row: Row) -> Drawn:
         return Drawn([row["predicted_box"]], [int(np.argmax(row["probabilities"]))])
     if info.task == "segmentation":
         return Drawn(mask=decode_map(row["predicted_mask"]))
-    shown = _told(info, row)
+    shown = info.told(row)
     boxes, labels = ([row[name][i] for i in shown] for name in _FOUND)
     masks = None
     if "masks" in row:
         masks = _painted(row, [row["predicted_masks"][i] for i in shown], labels)
     return Drawn(boxes, labels, masks)
-
-
-def _told(info: PredictionsInfo, row: Row) -> list[int]:
-    """Return the numbers of the detections from their class's threshold on."""
-    pairs = zip(row["predicted_labels"], row["predicted_scores"], strict=True)
-    return [i for i, (label, score) in enumerate(pairs) if score >= info.told_from[label]]
 
 
 def _names(present: Sequence[bool], classes: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from viewfinder.evaluation.measures.objects import Instances, Objects
 from viewfinder.evaluation.measures.panoptic import ImageMasks, PanopticQuality
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
+from viewfinder.evaluation.predictions.columns import PredictionsInfo
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import decode_map, decode_masks
 from viewfinder.tasks.matching import Floats, ImageObjects, corner_and_size, overlaps
@@ -75,19 +76,20 @@ def _instances(file: PredictionsFile) -> Measure:
     return Instances(
         masks=Objects((_by_masks(row) for row in file.rows()), classes, "mask_", told_from),
         boxes=Objects((_by_boxes(row) for row in file.rows()), classes, "box_"),
-        panoptic=PanopticQuality((_decoded(row) for row in file.rows()), classes, told_from),
+        panoptic=PanopticQuality((_decoded(row, file.info) for row in file.rows()), classes),
     )
 
 
-def _decoded(row: Row) -> ImageMasks:
-    size = row["height"], row["width"]
+def _decoded(row: Row, info: PredictionsInfo) -> ImageMasks:
+    """Decode the masks of an image's objects, and of the detections that are told."""
+    size, told = (row["height"], row["width"]), info.told(row)
     return ImageMasks(
         labels=np.array(row["labels"], np.int64),
         crowd=np.array(row["crowd"], np.bool_),
         masks=decode_masks(row["masks"], *size),
-        found_labels=np.array(row["predicted_labels"], np.int64),
-        scores=np.array(row["predicted_scores"], np.float64),
-        found_masks=decode_masks(row["predicted_masks"], *size),
+        found_labels=np.array(row["predicted_labels"], np.int64)[told],
+        scores=np.array(row["predicted_scores"], np.float64)[told],
+        found_masks=decode_masks([row["predicted_masks"][place] for place in told], *size),
     )
 
 

@@ -26,7 +26,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ImageMasks:
-    """The objects and detections of one image, by their masks.
+    """The objects of one image and the detections that are told, by their masks.
 
     Attributes:
         labels: Class of each object, int64 [G].
@@ -51,7 +51,6 @@ class PanopticQuality:
     Args:
         images: The masks of each image.
         classes: Class names.
-        thresholds: Score from which a detection of each class is told.
     """
 
     reasons: Mapping[str, str] = {
@@ -60,10 +59,8 @@ class PanopticQuality:
         "recognition_quality": "no object in any image, nor any detection",
     }
 
-    def __init__(
-        self, images: Iterable[ImageMasks], classes: Sequence[str], thresholds: Sequence[float]
-    ) -> None:
-        counts = [panoptic_counts(image, len(classes), thresholds) for image in images]
+    def __init__(self, images: Iterable[ImageMasks], classes: Sequence[str]) -> None:
+        counts = [panoptic_counts(image, len(classes)) for image in images]
         self.images = len(counts)
         self._counts = np.stack(counts)
 
@@ -94,15 +91,12 @@ def qualities(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def panoptic_counts(
-    image: ImageMasks, classes: int, thresholds: Sequence[float]
-) -> NDArray[np.float64]:
+def panoptic_counts(image: ImageMasks, classes: int) -> NDArray[np.float64]:
     """Return what the qualities of each class are made of.
 
     Args:
         image: The masks of an image.
         classes: Number of classes, C.
-        thresholds: Score from which a detection of each class is told, [C].
 
     Returns:
         The sum of the IoU of the matches, the matches, the wrong detections, and the objects
@@ -112,8 +106,7 @@ def panoptic_counts(
     counted = np.flatnonzero(~image.crowd)
     sizes = image.masks[counted].sum(axis=(1, 2), dtype=np.int64)
     true = _painted(image.masks, counted[np.argsort(sizes, kind="stable")], least=0.0)
-    told = np.flatnonzero(image.scores >= np.asarray(thresholds)[image.found_labels])
-    order = told[np.argsort(-image.scores[told], kind="stable")]
+    order = np.argsort(-image.scores, kind="stable")
     found = _painted(image.found_masks, order, least=_LEAST_VISIBLE)
     overlaps = _overlaps(true, found, len(image.labels), len(image.scores))
     shown, detected = np.unique(true[true >= 0]), np.unique(found[found >= 0])

@@ -1,11 +1,15 @@
 """What ``predictions.parquet`` holds: a row an image, its truth and what was predicted."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from viewfinder.tasks.thresholds import UNDECIDED
+from viewfinder.tasks.thresholds import UNDECIDED, told_places
 
 _METADATA_KEY = b"viewfinder"
 VERSION = 1
@@ -81,6 +85,12 @@ class PredictionsInfo:
     def told_from(self) -> list[float]:
         """The thresholds; 0.5 of each class where the table has none."""
         return self.thresholds or [UNDECIDED] * len(self.classes)
+
+    def told(self, row: Mapping[str, Any]) -> NDArray[np.int64]:
+        """Return the places of a row's detections that are told, int64."""
+        labels = np.array(row["predicted_labels"], np.int64)
+        scores = np.array(row["predicted_scores"], np.float64)
+        return told_places(labels, scores, self.told_from)
 
 
 def predictions_schema(info: PredictionsInfo) -> pa.Schema:
