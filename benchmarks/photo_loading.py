@@ -19,6 +19,8 @@ from photos import write_photos
 from rounds import Contestant, print_ratios, print_surroundings, race
 from splits import split_of_folder
 
+from viewfinder.process import keep_freed_memory
+
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -139,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     sizes = (options.workers, options.batch_size)
+    keep_freed_memory()
     print_surroundings("torch", "torchvision", "timm", "albumentations", "opencv-python-headless")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photos"

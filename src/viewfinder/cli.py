@@ -4,7 +4,6 @@ import argparse
 import errno
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import NoReturn
 from viewfinder import __version__
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import NO_ROOM
-from viewfinder.workspace import project_dir
+from viewfinder.process import prepare, start_with_code_of_checkout
 
 _INTERRUPTED = 130
 _MENDS = {
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 for success, 1 for an error, 130 after Ctrl-C.
     """
-    _set_environment()
+    prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(words)
@@ -57,40 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """Run the command line and leave the process with its exit status."""
-    _start_with_code_of_checkout()
+    start_with_code_of_checkout()
     sys.exit(main())
-
-
-def _start_with_code_of_checkout() -> None:
-    """Start again where the checkout holds other code than the installed one.
-
-    ``dvc exp run --queue`` works in a copy of the checkout, and promises to run what is in it.
-    """
-    try:
-        source = project_dir() / "src"
-    except ViewfinderError:
-        return
-    package = source / "viewfinder"
-    if not package.is_dir() or package.samefile(Path(__file__).parent):
-        return
-    inherited = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = f"{source}{os.pathsep}{inherited}" if inherited else str(source)
-    os.execv(sys.executable, [sys.executable, "-m", "viewfinder", *sys.argv[1:]])
-
-
-def _set_environment() -> None:
-    """Set what libraries read when they are imported."""
-    # OpenMP threads that wait: by default they spin so long that a second process on the same
-    # cores starves; without any spin they wake so late that one core would be faster.
-    os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
 
 
 def _dispatch(words: list[str]) -> int:
