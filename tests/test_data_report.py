@@ -24,6 +24,8 @@ from viewfinder.data.sources.zip_writer import write_zip
 from viewfinder.data.splits.assign import Assignment
 from viewfinder.data.splits.pixels import decode
 from viewfinder.data.splits.scan import scan_images
+from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.analysis.class_frequency import training_images
 
 
 @pytest.fixture
@@ -47,6 +49,18 @@ def test_images_objects_and_classes_are_counted(boxes: Path) -> None:
     assert document["objects"]["of_an_image"] == {"1": 30, "2": 10}
     assert document["objects"]["median_by_class"]["cat"] == {"width": 24, "height": 36}
     assert sum(document["objects"]["relative_size"]) == 50
+
+
+def test_training_images_of_a_class_are_those_that_hold_it(boxes: Path) -> None:
+    train = report(boxes)["splits"]["train"]
+    assert training_images("pets", boxes, ["background", "dog", "cat"]).tolist() == [
+        train["images"],
+        train["images_by_class"]["dog"],
+        train["images_by_class"]["cat"],
+    ]
+    (output(boxes) / "report.json").unlink()
+    with pytest.raises(ViewfinderError, match=r"dvc repro split@pets"):
+        training_images("pets", boxes, ["dog"])
 
 
 def test_boxes_that_cannot_be_right_are_listed(boxes: Path) -> None:

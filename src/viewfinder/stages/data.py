@@ -1,6 +1,5 @@
 """``viewfinder data DATASET``: what a data set holds, in the terminal and under augmentations."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -11,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from viewfinder.config import load_dataset
+from viewfinder.data.report.reading import read_report
 from viewfinder.data.schema import SPLITS, report_path, split_path
-from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
@@ -39,10 +38,7 @@ def main(name: str, augment: Sequence[str] | None) -> None:
     if augment is not None:
         _draw(name, augment, project)
         return
-    path = project / report_path(name, "json")
-    if not path.is_file():
-        raise ViewfinderError(f"{path} does not exist. Run `dvc repro split@{name}`.")
-    report = json.loads(path.read_text(encoding="utf-8"))
+    report = read_report(name, project)
     console = Console(highlight=False)
     console.print(_overview(report))
     console.print(_classes(report))

@@ -52,7 +52,7 @@ def main(name: str) -> None:
         with new_file(reports / "predictions.parquet") as path:
             predictions = _predict(model, path)
             training = build_datamodule(model.config, ("train",), project)
-            counts = training_images(training.splits["train"], model.task.classes)
+            counts = training_images(model.config.dataset.name, project, model.task.classes)
             images = partial(model.data.images, "test")
             figures = write_report(predictions, images, reports, training_images=counts)
         _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")

@@ -1,35 +1,33 @@
 """How often training images show each class, and which classes are rare."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.data.loading.class_counts import class_counts
-from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import BACKGROUND
-from viewfinder.data.report.masks import classes_present, count_pixels
+from viewfinder.data.report.reading import read_report
 
 _UNEQUAL = 2.0
 _NAMES = ("rare", "medium", "frequent")
 
 
-def training_images(split: SplitFile, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return how many images of a split show each class of a task, int64 [C].
+def training_images(dataset: str, project: Path, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return how many training images show each class of a task, int64 [C].
 
     Args:
-        split: The training split.
+        dataset: Name of the data set, whose report has counted them.
+        project: The checkout.
         classes: Class names of the task; where its background is no class of the data set, that
             counts as shown by every image.
+
+    Raises:
+        ViewfinderError: If the data set was not split yet.
     """
-    if "mask" in split.table.column_names:
-        masks = (split.row(index, ["mask"])["mask"]["bytes"] for index in range(len(split)))
-        present = [label for shown in map(_present, masks) for label in shown]
-        return np.bincount(np.array(present, np.int64), minlength=len(classes))[: len(classes)]
-    counts = class_counts(split)
-    if len(classes) == len(counts) + 1 and classes[0] == BACKGROUND:
-        return np.concatenate([[len(split)], counts])
-    return counts
+    counted = read_report(dataset, project)["splits"]["train"]
+    shown = {BACKGROUND: counted["images"]} | counted["images_by_class"]
+    return np.array([shown[name] for name in classes], np.int64)
 
 
 def by_frequency(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str, list[int]]:
@@ -53,10 +51,6 @@ def by_frequency(counts: NDArray[np.int64], classes: Sequence[str]) -> dict[str,
         f"{name} ({_range(counts[part])} training images)": sorted(part.tolist())
         for name, part in zip(names, parts, strict=True)
     }
-
-
-def _present(mask: bytes) -> frozenset[int]:
-    return classes_present(count_pixels([mask]))[0]
 
 
 def _range(counts: NDArray[np.int64]) -> str:
