@@ -18,6 +18,14 @@ COSTS = {
     "training_seconds": "training, s",
     "latency_ms": "one image in ONNX Runtime, ms",
 }
+SCORES = {
+    "classification": "the probability of the true class",
+    "multilabel": "the mean probability of the truth over the classes, less 1 for each wrong class",
+    "localization": "the IoU of the box",
+    "detection": "the mean IoU of the objects found, less 1 for each one missed or invented",
+    "segmentation": "the share of right pixels, background on both sides left out",
+    "instances": "the mean IoU of the objects found, less 1 for each one missed or invented",
+}
 _LEADING = ("ap", "mask_ap", "iou", "average_precision", "f1")
 _LEAST_P = 0.001
 
