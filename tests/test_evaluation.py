@@ -38,7 +38,13 @@ COUNT = 22
 BATCH = 5
 NAMES = list(CLASSES)
 NORMALISATION: dict[str, Any] = {"mean": [0.5] * 3, "std": [0.25] * 3}
-TASKS = ("classification", "localization", "detection", "segmentation")
+MOST_TELLING = {
+    "classification": "accuracy",
+    "localization": "joint_accuracy",
+    "detection": "map",
+    "segmentation": "mean_iou",
+}
+TASKS = tuple(MOST_TELLING)
 LOSSES: dict[type[VisionTask], dict[str, float]] = {
     Localization: {"cross_entropy": 1.0, "l1": 1.0},
     SemanticSegmentation: {"cross_entropy": 1.0},
@@ -266,13 +272,13 @@ def test_a_perfect_network_gets_a_perfect_report(
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_metrics_are_sorted_and_have_a_value_with_an_interval_or_a_reason(
+def test_metrics_have_a_value_with_an_interval_or_a_reason(
     name: str, perfect: Callable[[str], Perfect]
 ) -> None:
     made = perfect(name)
     text = (made.folder / "metrics.json").read_text()
     written = json.loads(text)
-    assert list(written) == sorted(written)
+    assert next(iter(written)) == MOST_TELLING[name]
     values = {key: figure["value"] for key, figure in written.items() if "reason" not in figure}
     assert values == pytest.approx(made.metrics, abs=1e-5)
     for figure in written.values():

@@ -1,5 +1,7 @@
 """Colours that people with any kind of colour vision can tell apart."""
 
+import colorsys
+
 RIGHT = "#009E73"
 WRONG = "#D55E00"
 INK = "#222222"
@@ -23,9 +25,21 @@ _CLASSES = (
 )
 
 
+_GOLDEN_RATIO = 0.618034
+
+
 def class_colour(label: int) -> str:
-    """Return the colour of a class; they repeat after twelve."""
-    return _CLASSES[label % len(_CLASSES)]
+    """Return the colour of a class as ``#rrggbb``; after twelve, neighbours differ in hue only."""
+    if label < len(_CLASSES):
+        return _CLASSES[label]
+    hue = colorsys.hsv_to_rgb(label * _GOLDEN_RATIO % 1, 0.85, 0.95)
+    return "#{:02X}{:02X}{:02X}".format(*(round(255 * part) for part in hue))
+
+
+def class_rgb(label: int) -> tuple[int, int, int]:
+    """Return the colour of a class as red, green and blue from 0 to 255."""
+    red, green, blue = bytes.fromhex(class_colour(label)[1:])
+    return red, green, blue
 
 
 def ink_on(colour: str) -> str:

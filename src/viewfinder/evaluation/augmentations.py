@@ -13,11 +13,11 @@ from matplotlib.patches import Patch
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
-from viewfinder.data.report.thumbnails import Picture, draw_box, hex_colour, paint, to_rgb
+from viewfinder.data.report.thumbnails import Picture, draw_box, paint, to_rgb
 from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
-from viewfinder.drawing.palette import FAINT
+from viewfinder.drawing.palette import FAINT, class_colour
 from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.tiles import fit_size
 
@@ -160,7 +160,7 @@ class _Sheet:
 
     def legend(self, classes: Sequence[tuple[str, int]]) -> None:
         patches = [
-            Patch(color=hex_colour(label), label=shorten(name, 20))
+            Patch(color=class_colour(label), label=shorten(name, 20))
             for name, label in classes[:_MOST_IN_LEGEND]
         ]
         if patches:

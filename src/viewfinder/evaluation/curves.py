@@ -43,6 +43,7 @@ def draw_curves(
     *,
     monitor: str,
     mode: Literal["min", "max"] = "max",
+    metrics: Sequence[str] = (),
 ) -> None:
     """Draw losses and validation metrics against the epoch, and mark the best epoch.
 
@@ -53,6 +54,8 @@ def draw_curves(
         path: The PNG file to write.
         monitor: The metric that picks the best epoch.
         mode: Whether the best epoch has the largest or smallest of it.
+        metrics: Names of further metrics, without ``val/``, the most telling first; of those that
+            were measured in training the first few are drawn.
 
     Raises:
         ViewfinderError: If there is no row, or none with the monitored metric.
@@ -63,14 +66,16 @@ def draw_curves(
             "least one epoch (trainer.max_epochs >= 1)."
         )
     best = _best_epoch(rows, monitor, mode)
-    metrics = _metric_names(rows, monitor)
-    figure = Figure(figsize=(11 if metrics else 6, 4), dpi=120, layout="constrained")
-    panels = figure.subplots(1, 2 if metrics else 1, squeeze=False)[0]
-    _draw_panel(panels[0], {name: _curve(rows, key) for key, name in _LOSSES.items()}, best)
+    losses = {name: _curve(rows, key) for key, name in _LOSSES.items()}
+    others = _metric_curves(rows, monitor, metrics)
+    figure = Figure(figsize=(11 if others else 6, 4), dpi=120, layout="constrained")
+    panels = figure.subplots(1, 2 if others else 1, squeeze=False)[0]
+    _draw_panel(panels[0], losses, best)
     panels[0].set_ylabel("loss")
-    if metrics:
-        curves = {name.removeprefix("val/"): _curve(rows, name) for name in metrics}
-        _draw_panel(panels[1], curves, best)
+    if _spans_magnitudes(losses):
+        panels[0].set_yscale("log")
+    if others:
+        _draw_panel(panels[1], others, best)
         panels[1].set_ylabel("validation metric")
     for axes in panels:
         _mark_phases(axes, rows)
@@ -116,14 +121,19 @@ def _best_epoch(
     return epochs[values.index(max(values) if mode == "max" else min(values))]
 
 
-def _metric_names(rows: Sequence[Mapping[str, float]], monitor: str) -> list[str]:
+def _metric_curves(
+    rows: Sequence[Mapping[str, float]], monitor: str, metrics: Sequence[str]
+) -> dict[str, Curve]:
     """Return the monitored metric and the first few others."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    metrics = [
-        name for name in names if name.startswith("val/") and not name.startswith("val/loss")
-    ]
-    metrics.sort(key=lambda name: name != monitor)
-    return [name for name in metrics if _curve(rows, name)[1]][: len(_COLOURS)]
+    names = dict.fromkeys([monitor, *(f"val/{name}" for name in metrics)])
+    curves = {name: _curve(rows, name) for name in names if name not in _LOSSES}
+    drawn = [(name.removeprefix("val/"), curve) for name, curve in curves.items() if curve[1]]
+    return dict(drawn[: len(_COLOURS)])
+
+
+def _spans_magnitudes(curves: Mapping[str, Curve]) -> bool:
+    everything = [value for _, values in curves.values() for value in values]
+    return bool(everything) and 0 < _LOG_FROM_RATIO * min(everything) < max(everything)
 
 
 def _draw_panel(axes: Axes, curves: Mapping[str, Curve], best: float) -> None:
@@ -132,9 +142,6 @@ def _draw_panel(axes: Axes, curves: Mapping[str, Curve], best: float) -> None:
         marker = "o" if len(epochs) <= 30 else ""
         label = name if best not in epochs else f"{name} ({values[epochs.index(best)]:.4g})"
         axes.plot(epochs, values, color=colour, marker=marker, markersize=3, label=label)
-    everything = [value for _, values in present.values() for value in values]
-    if everything and 0 < _LOG_FROM_RATIO * min(everything) < max(everything):
-        axes.set_yscale("log")
     axes.axvline(best, color=INK, linewidth=1, linestyle=":", label=f"best epoch: {best:.0f}")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

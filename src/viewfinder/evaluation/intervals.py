@@ -64,7 +64,7 @@ def resampled(
 def figures(
     measure: Measure, groups: NDArray[np.int64], resamples: int = RESAMPLES
 ) -> dict[str, Figure]:
-    """Return every metric of a measure, the headline ones with their intervals, sorted by name.
+    """Return every metric of a measure: first the headline ones, with their intervals.
 
     Args:
         measure: What computes the metrics.
@@ -73,7 +73,7 @@ def figures(
     """
     found = headline_figures(measure, resampled([measure], groups, resamples)[0])
     found |= {name: metric_figure(measure, name, value) for name, value in measure.others().items()}
-    return dict(sorted(found.items()))
+    return found
 
 
 def headline_figures(measure: Measure, draws: Draws) -> dict[str, Figure]:

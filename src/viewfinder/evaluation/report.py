@@ -43,7 +43,7 @@ def write_report(
         training_images: Number of training images that show each class, [C], if it is known.
 
     Returns:
-        The metrics, sorted by name.
+        The metrics, the most telling first.
     """
     measure = open_measure(predictions)
     metrics = figures(measure, predictions.groups(), resamples)
@@ -67,7 +67,6 @@ def write_report(
             training_images=training_images,
             resamples=resamples,
         )
-        metrics = dict(sorted(metrics.items()))
         text = json.dumps(as_values(metrics), indent=2, allow_nan=False)
         file.write_text(text + "\n", encoding="utf-8")
     return metrics

@@ -1,6 +1,6 @@
 """``viewfinder evaluate EXPERIMENT``: the test split's metrics, tables and pictures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ def main(name: str) -> None:
             images = partial(model.data.images, "test")
             figures = write_report(predictions, images, reports, training_images=counts)
         _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")
-        _draw_training(model, training, reports)
+        _draw_training(model, training, reports, list(figures))
         with new_file(reports / "report.html") as path:
             write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
         metrics = as_values(figures)
@@ -116,14 +116,17 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
         print(f"No heatmaps: {reason}")
 
 
-def _draw_training(model: "Trained", data: "VisionDataModule", reports: Path) -> None:
+def _draw_training(
+    model: "Trained", data: "VisionDataModule", reports: Path, metrics: Sequence[str]
+) -> None:
     """Draw what the model was trained on, and how its training went."""
     from viewfinder.evaluation.augmentations import draw_augmentations
     from viewfinder.evaluation.curves import draw_curves, read_history
 
     history = read_history(reports / "curves.csv")
     with new_file(reports / "plots" / "curves.png") as path:
-        draw_curves(history, path, monitor=model.task.monitor, mode=model.task.mode)
+        task = model.task
+        draw_curves(history, path, monitor=task.monitor, mode=task.mode, metrics=metrics)
     config = model.config
     with new_file(reports / "plots" / "augmentations.png") as path:
         draw_augmentations(

@@ -7,8 +7,8 @@ from typing import Any
 from viewfinder.data.report.document import Document
 from viewfinder.data.report.sheet import contact_sheet, show_groups
 from viewfinder.data.report.split_rows import SplitRows
-from viewfinder.data.report.thumbnails import hex_colour
 from viewfinder.data.schema import SPLITS
+from viewfinder.drawing.palette import class_colour
 from viewfinder.pages import render
 
 _MOST_IN_TABLE = 40
@@ -38,7 +38,7 @@ def _context(document: Document, rows: SplitRows) -> dict[str, Any]:
     return {
         "report": document,
         "splits": SPLITS,
-        "colours": [hex_colour(label) for label in range(len(classes))],
+        "colours": [class_colour(label) for label in range(len(classes))],
         "total": _sum(document, "images"),
         "objects": _sum(document, "objects"),
         "without": _sum(document, "images_without_class"),

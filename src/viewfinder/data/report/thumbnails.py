@@ -1,7 +1,6 @@
 """Small pictures of images with their annotations drawn, as data URIs."""
 
 import base64
-import colorsys
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,26 +11,14 @@ from numpy.typing import NDArray
 
 from viewfinder.data.schema import IGNORE
 from viewfinder.data.splits.pixels import decode
+from viewfinder.drawing.palette import class_rgb
 
 Picture = NDArray[np.uint8]
 _QUALITY = 80
 _OPACITY = 0.45
-_GOLDEN_RATIO = 0.618034
 _MOST_BOXES = 200
 _CROWDED = 25
 _OUTSIDE = 8  # pixels
-
-
-def colour(label: int) -> tuple[int, int, int]:
-    """Return a colour for a class, red, green, blue; neighbours differ in hue."""
-    value = colorsys.hsv_to_rgb((0.58 + label * _GOLDEN_RATIO) % 1, 0.85, 0.95)
-    red, green, blue = (round(255 * part) for part in value)
-    return red, green, blue
-
-
-def hex_colour(label: int) -> str:
-    """Return the colour of a class as ``#rrggbb``."""
-    return "#{:02x}{:02x}{:02x}".format(*colour(label))
 
 
 def thumbnail(row: Mapping[str, Any], side: int) -> str:
@@ -76,7 +63,7 @@ def paint(picture: Picture, mask: NDArray[Any], opacity: float = _OPACITY) -> Pi
     """Tint the pixels of each class in a mask of any size; those to be ignored stay as they are."""
     size = (picture.shape[1], picture.shape[0])
     small = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    table = np.array([colour(label) for label in range(256)], np.float32)
+    table = np.array([class_rgb(label) for label in range(256)], np.float32)
     tinted = (1 - opacity) * picture + opacity * table[small]
     return np.where((small == IGNORE)[..., None], picture, tinted).astype(np.uint8)
 
@@ -87,7 +74,7 @@ def draw_box(picture: Picture, box: NDArray[Any], label: int, *, thin: bool = Fa
     limits = np.array([*picture.shape[1::-1], *picture.shape[1::-1]]) + _OUTSIDE
     left, top, right, bottom = np.clip(box, -_OUTSIDE, limits).round().astype(int).tolist()
     thickness = 1 if thin or max(picture.shape) < 150 else 2
-    cv2.rectangle(picture, (left, top), (right, bottom), colour(label), thickness)
+    cv2.rectangle(picture, (left, top), (right, bottom), class_rgb(label), thickness)
 
 
 def as_uri(picture: Picture) -> str:

@@ -190,11 +190,12 @@ class LocatedClasses(ImageClasses):
         """Return also ``mean_iou``, ``iou_50`` and ``joint_accuracy``: class and box are right."""
         good = self._overlaps >= _GOOD_IOU
         mean = partial(np.average, weights=weights)
-        return super().headline(weights) | {
+        of_boxes = {
+            "joint_accuracy": float(mean(self.right())),
             "mean_iou": float(mean(self._overlaps)),
             "iou_50": float(mean(good)),
-            "joint_accuracy": float(mean(self.right())),
         }
+        return of_boxes | super().headline(weights)
 
     def by_class(self) -> ClassTable:
         """Return also the mean IoU of each class; a class without images has none."""
