@@ -20,6 +20,7 @@ from viewfinder.evaluation.intervals import figures
 from viewfinder.evaluation.measures.opening import open_measure
 from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictions_schema
 from viewfinder.evaluation.predictions.file import PredictionsFile
+from viewfinder.evaluation.predictions.rows import decode_map
 from viewfinder.evaluation.report import write_report
 
 SIZE = 64
@@ -59,6 +60,8 @@ def report(file: PredictionsFile) -> Path:
         if "boxes" in rows[0]:
             batch["boxes"] = [torch.tensor(row["boxes"]).reshape(-1, 4) for row in rows]
             batch["labels"] = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]
+        elif "mask" in rows[0]:
+            batch["mask"] = torch.stack([_mask(row["mask"]) for row in rows])
         elif "labels" in rows[0]:
             batch["labels"] = torch.tensor([row["labels"] for row in rows]).float()
         return batch
@@ -66,6 +69,10 @@ def report(file: PredictionsFile) -> Path:
     folder = file.path.parent
     write_report(file, images, folder, resamples=20)
     return folder
+
+
+def _mask(encoded: bytes) -> torch.Tensor:
+    return torch.from_numpy(decode_map(encoded).astype(np.int64))
 
 
 def sliced(

@@ -116,7 +116,7 @@ def test_too_few_groups_tell_nothing(groups: int, known: bool) -> None:
     difference = standing.differences["accuracy"]
     assert difference.value == pytest.approx(groups / 60)
     assert (difference.p is not None) == known
-    assert known or difference.reason == "fewer than 6 images or groups"
+    assert known or difference.reason == "no interval: fewer than 6 images or groups"
 
 
 def test_the_order_mirrors_the_difference() -> None:

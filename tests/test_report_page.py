@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from browser import Scheme, check_page
+from made_predictions import made, objects, report
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from viewfinder.evaluation.calibration import draw_reliability, reliability
 from viewfinder.evaluation.figures import Figure
+from viewfinder.evaluation.intervals import figures
+from viewfinder.evaluation.measures.opening import open_measure
 from viewfinder.evaluation.page import Facts, write_page
 
 FACTS = Facts(
@@ -44,6 +48,30 @@ def page(tmp_path: Path) -> str:
     return (tmp_path / "report.html").read_text()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a detector that makes every kind of mistake."""
+    generator = np.random.default_rng(0)
+
+    def box() -> list[float]:
+        corner, size = generator.uniform(0, 30, 2), generator.uniform(8, 30, 2)
+        return [*corner, *(corner + size)]
+
+    def row() -> dict[str, Any]:
+        true = [(int(generator.integers(8)), box()) for _ in range(4)]
+        found = [(label, generator.uniform(0.3, 1), place) for label, place in true[1:]]
+        wrong = [(int(generator.integers(8)), generator.uniform(0.2, 1), box()) for _ in range(2)]
+        return objects(true, [*found, *wrong], brightness=generator.random())
+
+    names = [f"a class with a long name {number}" for number in range(8)]
+    folder = tmp_path_factory.mktemp("whole")
+    file = made(folder, "detection", names, [row() for _ in range(60)], [0.5] * 8)
+    report(file)
+    metrics = figures(open_measure(file), file.groups(), 20)
+    write_page(folder / "report.html", FACTS, metrics, folder)
+    return folder / "report.html"
+
+
 def test_the_page_needs_nothing_from_outside(page: str) -> None:
     assert not re.findall(r"https?://|<link|<script|url\(", page)
     assert page.count("data:image/webp;base64,") == 1
@@ -70,6 +98,21 @@ def test_an_operating_point_has_its_table_behind_what_needs_no_threshold(
     assert '<td class="n">0.4100</td><td class="n">9</td><td class="n">7</td>' in text
     tiles = re.findall(r"</b><span>(\w+)</span>", text)
     assert [tile for tile in tiles if tile in metrics] == ["map", "map_50", "map_75"]
+
+
+def test_metrics_without_an_interval_lead_all_the_same(page: str, tmp_path: Path) -> None:
+    metrics = {"accuracy": Figure(0.9, reason="no interval: too few"), "log_loss": Figure(0.3)}
+    write_page(tmp_path / "report.html", FACTS, metrics, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert re.findall(r"</b><span>(\w+)</span>", text) == ["accuracy"]
+    assert 'ends">no interval: too few</span>' in text
+    assert "<i style" not in text
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_whole_report_is_small_and_shows_well(whole: Path, width: int, scheme: Scheme) -> None:
+    assert 200_000 < whole.stat().st_size < 5_000_000
+    check_page(whole, width=width, scheme=scheme)
 
 
 @pytest.mark.parametrize("width", [1440, 390])

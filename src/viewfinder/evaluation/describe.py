@@ -14,11 +14,10 @@ from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.describe_objects import describe_detection, describe_instances
 from viewfinder.evaluation.example import Example, Marks, rgb_pixels
 from viewfinder.tasks import Predictions
+from viewfinder.tasks.matching import GOOD_IOU
 from viewfinder.tasks.thresholds import UNDECIDED, told
 
 Describe = Callable[[Predictions, Batch, Sequence[str]], Iterator[Example]]
-
-_GOOD_IOU = 0.5
 
 
 def describe_classification(
@@ -81,7 +80,7 @@ def describe_localization(
             ),
             caption=f"{names} · IoU {iou:.2f}",
             quality=iou,
-            right=int(found) == label and iou >= _GOOD_IOU,
+            right=int(found) == label and iou >= GOOD_IOU,
         )
 
 

@@ -15,9 +15,7 @@ from viewfinder.evaluation.example import Example, Marks, rgb_pixels
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import with_crowds, without_padding
 from viewfinder.tasks.instances import instances_with_crowds, run_lengths, true_instances
-from viewfinder.tasks.matching import corner_and_size, overlaps
-
-_GOOD_IOU = 0.5
+from viewfinder.tasks.matching import GOOD_IOU, corner_and_size, overlaps
 
 
 def describe_detection(
@@ -111,7 +109,7 @@ def _in_crowds(
     crowd = true["iscrowd"].bool().numpy()
     shares = overlaps(regions, others, crowd)
     alike = found["labels"].numpy()[:, None] == true["labels"].numpy()[None]
-    inside: NDArray[np.bool_] = ((shares >= _GOOD_IOU) & alike & crowd).any(axis=1)
+    inside: NDArray[np.bool_] = ((shares >= GOOD_IOU) & alike & crowd).any(axis=1)
     return inside
 
 
@@ -123,7 +121,7 @@ def _matched_overlaps(ious: Tensor, truth: Marks, predicted: Marks) -> dict[int,
         if not ious.shape[1]:
             break
         iou, partner = ious[index].max(dim=0)
-        if iou >= _GOOD_IOU:
+        if iou >= GOOD_IOU:
             matched[index] = float(iou)
             ious[:, partner] = 0
     return matched

@@ -15,7 +15,7 @@ class Figure:
         value: None if it is not defined on these images.
         low: Lower end of the 95 % interval, where there is one.
         high: Its upper end.
-        reason: Why there is no value.
+        reason: Why there is no value, or no interval where there should be one.
     """
 
     value: float | None

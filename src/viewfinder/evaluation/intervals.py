@@ -6,6 +6,7 @@ together, since they are no independent evidence.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from viewfinder.progress import progress
 
 RESAMPLES = 1000
 LEAST_GROUPS = 6  # of five all that differ may lean one way by chance once in sixteen times
+TOO_FEW = f"no interval: fewer than {LEAST_GROUPS} images or groups"
+NEVER_DEFINED = "no interval: no resample of the images defines it"
 Draws = Mapping[str, NDArray[np.float64]]
 
 _TAILS = (2.5, 97.5)  # percent
@@ -80,9 +83,12 @@ def headline_figures(measure: Measure, draws: Draws) -> dict[str, Figure]:
     """Return the headline metrics of a measure with the intervals that resamples of them give."""
     values = measure.headline(np.ones(measure.images))
     ends = {name: interval(of_metric) for name, of_metric in draws.items()}
-    return {
+    found = {
         name: metric_figure(measure, name, value, ends.get(name)) for name, value in values.items()
     }
+    if draws:
+        return found
+    return {name: replace(it, reason=it.reason or TOO_FEW) for name, it in found.items()}
 
 
 def interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -103,11 +109,13 @@ def metric_figure(
         measure: What computed it.
         name: Of the metric.
         value: Not a number if it is not defined.
-        ends: Of its interval, if there is one.
+        ends: Of its interval, if it has one; not numbers if no resample defines the metric.
     """
     if np.isnan(value):
         reason = measure.reasons.get(name, "not defined on these images")
         return Figure(None, reason=reason)
-    if ends is None or np.isnan(ends[0]):
+    if ends is None:
         return Figure(value)
+    if np.isnan(ends).any():
+        return Figure(value, reason=NEVER_DEFINED)
     return Figure(value, *ends)

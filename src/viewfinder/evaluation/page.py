@@ -71,11 +71,12 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
         "headline": [
             _bar(name, metrics[name])
             for name in sorted(metrics, key=_goes_by_thresholds)
-            if _sure(metrics[name])
+            if _leads(metrics[name])
         ],
-        "others": [(name, _text(figure)) for name, figure in metrics.items() if not _sure(figure)],
+        "others": [(name, _text(figure)) for name, figure in metrics.items() if not _leads(figure)],
         "columns": columns,
         "rows": rows,
+        "blanks": any("" in row for row in rows),
         "told": _told(folder / "tables" / "operating_point.csv"),
         "pictures": _pictures(folder / "plots"),
         "failures": failures(folder),
@@ -88,8 +89,9 @@ def _goes_by_thresholds(name: str) -> bool:
     return name.removeprefix("mask_") in PRECISION_RECALL
 
 
-def _sure(figure: Figure) -> bool:
-    return figure.low is not None
+def _leads(figure: Figure) -> bool:
+    """Whether a metric has an interval, or should have one."""
+    return figure.low is not None or (figure.value is not None and figure.reason is not None)
 
 
 def _text(figure: Figure) -> str:
@@ -99,16 +101,12 @@ def _text(figure: Figure) -> str:
 def _bar(name: str, figure: Figure) -> dict[str, Any]:
     """Return a metric, and its interval in percent of the scale from 0 to 1."""
     assert figure.value is not None
-    assert figure.low is not None
-    assert figure.high is not None
-    return {
-        "name": name,
-        "value": f"{figure.value:.4f}",
-        "ends": f"{figure.low:.4f} to {figure.high:.4f}",
-        "left": 100 * figure.low,
-        "width": 100 * (figure.high - figure.low),
-        "dot": 100 * figure.value,
-    }
+    bar = {"name": name, "value": f"{figure.value:.4f}", "dot": 100 * figure.value}
+    if figure.low is None or figure.high is None:
+        return bar | {"ends": figure.reason}
+    ends = f"{figure.low:.4f} to {figure.high:.4f}"
+    width = 100 * (figure.high - figure.low)
+    return bar | {"ends": ends, "left": 100 * figure.low, "width": width}
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 IOU_50, IOU_75 = 0, 5  # places among them
+GOOD_IOU = 0.5  # from which on a box or mask counts as right where one answer is wanted
 EVERY_SIZE = (0.0, 1e10)
 _MOST = 100
 _NOTHING = -1.0

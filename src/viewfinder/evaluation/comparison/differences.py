@@ -16,8 +16,9 @@ from scipy.stats import binomtest
 
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import (
-    LEAST_GROUPS,
+    NEVER_DEFINED,
     RESAMPLES,
+    TOO_FEW,
     Draws,
     headline_figures,
     interval,
@@ -156,9 +157,9 @@ def _difference(
         return Difference(None, reason=before.reason or after.reason)
     value = after.value - before.value
     if first is None or second is None:
-        return Difference(value, reason=f"fewer than {LEAST_GROUPS} images or groups")
+        return Difference(value, reason=TOO_FEW)
     draws = second - first
     defined = draws[~np.isnan(draws)]
     if not len(defined):
-        return Difference(value, reason="no resample of the images defines it")
+        return Difference(value, reason=NEVER_DEFINED)
     return Difference(value, *interval(defined), p_value(defined))

@@ -13,6 +13,7 @@ from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import (
     PRECISION_RECALL,
     ClassTable,
+    precision_recall_f1,
     precision_recall_rows,
 )
 from viewfinder.evaluation.measures.ranking import Ranking
@@ -23,10 +24,10 @@ from viewfinder.evaluation.ranking_curves import (
     roc_curves,
 )
 from viewfinder.evaluation.tables import write_table
+from viewfinder.tasks.matching import GOOD_IOU
 
 _TOP = 5
 _WEIGHTED = ("weighted_precision", "weighted_recall", "weighted_f1")
-_GOOD_IOU = 0.5
 _ONE_CLASS = "the images show one class only"
 _NO_SECOND = "no image shows the second class"
 
@@ -85,8 +86,7 @@ class ImageClasses:
         """
         matrix = self._confusion(np.ones(self.images))
         precision, recall, _ = self._macro(matrix)
-        shares = matrix.sum(axis=1) / self.images
-        weighted = (float(shares @ of_classes) for of_classes in _precision_recall_f1(matrix))
+        weighted = (_of_classes(matrix) @ matrix.sum(axis=1) / self.images).tolist()
         figures = {
             "macro_precision": precision,
             "macro_recall": recall,
@@ -155,17 +155,14 @@ class ImageClasses:
         A class that is never predicted has precision 0, one that never occurs recall 0.
         """
         shown = matrix.sum(axis=1) + matrix.sum(axis=0) > 0
-        precision, recall, f1 = (
-            float(np.mean(of_classes[shown])) for of_classes in _precision_recall_f1(matrix)
-        )
+        precision, recall, f1 = _of_classes(matrix)[:, shown].mean(axis=1).tolist()
         return precision, recall, f1
 
 
-def _precision_recall_f1(matrix: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    """Return precision, recall and F1 of each class [C]; of nothing they are 0."""
-    hits, actual, predicted = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
-    sizes = (predicted, actual, (actual + predicted) / 2)
-    return [hits / np.where(size > 0, size, 1) for size in sizes]
+def _of_classes(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return precision, recall and F1 of each class [3, C]; what is not defined counts as 0."""
+    figures = precision_recall_f1(matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0))
+    return np.nan_to_num(figures)
 
 
 class LocatedClasses(ImageClasses):
@@ -188,7 +185,7 @@ class LocatedClasses(ImageClasses):
 
     def headline(self, weights: Weights) -> dict[str, float]:
         """Return also ``mean_iou``, ``iou_50`` and ``joint_accuracy``: class and box are right."""
-        good = self._overlaps >= _GOOD_IOU
+        good = self._overlaps >= GOOD_IOU
         mean = partial(np.average, weights=weights)
         of_boxes = {
             "joint_accuracy": float(mean(self.right())),
@@ -207,4 +204,4 @@ class LocatedClasses(ImageClasses):
 
     def right(self) -> NDArray[np.bool_]:
         """Return whether class and box of each image are right."""
-        return super().right() & (self._overlaps >= _GOOD_IOU)
+        return super().right() & (self._overlaps >= GOOD_IOU)

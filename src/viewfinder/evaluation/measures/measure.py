@@ -48,6 +48,11 @@ class Measure(Protocol):
         """Write pictures to one folder and tables to another."""
 
 
+def mean(values: NDArray[np.float64]) -> float:
+    """Return a mean; of nothing it is not a number."""
+    return float(values.mean()) if values.size else float("nan")
+
+
 def ratio(part: float, whole: float) -> float:
     """Return a share; of nothing it is not a number."""
     return float(part / whole) if whole else float("nan")

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import numpy as np
 
 from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
-from viewfinder.evaluation.measures.measure import Weights
+from viewfinder.evaluation.measures.measure import Weights, mean
 from viewfinder.evaluation.measures.operating_point import OperatingPoint
 from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
@@ -75,9 +75,9 @@ class Objects:
         """
         precision = _precision(self._all, weights)
         figures = {
-            "map": _mean(precision),
-            "map_50": _mean(precision[:, IOU_50]),
-            "map_75": _mean(precision[:, IOU_75]),
+            "map": mean(precision),
+            "map_50": mean(precision[:, IOU_50]),
+            "map_75": mean(precision[:, IOU_75]),
         }
         told = {} if self._told is None else self._told.figures(weights)
         return self._prefixed(figures | told)
@@ -87,7 +87,7 @@ class Objects:
         every = np.ones(self.images)
         figures = {f"mar_{most}": _mean_recall(self._all, most) for most in _MOST}
         for size, matches in self._sized.items():
-            figures[f"map_{size}"] = _mean(_precision(matches, every))
+            figures[f"map_{size}"] = mean(_precision(matches, every))
             figures[f"mar_{size}"] = _mean_recall(matches, _MOST[-1])
         return self._prefixed(figures)
 
@@ -225,8 +225,4 @@ def _precision(matches: Iterable[ClassMatches], weights: Weights) -> Floats:
 
 def _mean_recall(matches: Iterable[ClassMatches], most: int) -> float:
     recalls = [of_class.recall(most) for of_class in matches]
-    return _mean(np.array([recall for recall in recalls if recall is not None]))
-
-
-def _mean(values: Floats) -> float:
-    return float(values.mean()) if values.size else float("nan")
+    return mean(np.array([recall for recall in recalls if recall is not None]))

@@ -1,12 +1,12 @@
-"""Figures of each class; a class that neither truth nor prediction shows has none."""
+"""Figures of each class; one that would be a share of nothing stays blank."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import jaccard_score, precision_recall_fscore_support
 
 from viewfinder.evaluation.tables import write_table
 
@@ -40,52 +40,35 @@ def precision_recall_rows(matrix: NDArray[np.int64], classes: Sequence[str]) -> 
         matrix: How often a class (row) was taken for a class (column), int64 [C, C].
         classes: Class names.
     """
-    actual, predicted, counts, labels = _weighted_pairs(matrix)
-    precision, recall, f1, _ = precision_recall_fscore_support(
-        actual, predicted, labels=labels, sample_weight=counts, zero_division=0
-    )
-    columns = zip(classes, matrix.sum(axis=1), precision, recall, f1, strict=True)
-    rows: list[Row] = [[name, int(count), *rounded(figures)] for name, count, *figures in columns]
-    for label in np.flatnonzero(_absent(matrix)):
-        rows[label][2:] = [None] * len(PRECISION_RECALL)
-    return rows
+    actual, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    figures = precision_recall_f1(matrix.diagonal(), actual, predicted)
+    columns = zip(classes, actual, figures.T, strict=True)
+    return [[name, int(count), *rounded_or_blank(of_class)] for name, count, of_class in columns]
 
 
-def iou_column(matrix: NDArray[np.int64]) -> list[float | None]:
-    """Return the intersection over union of each class of a confusion matrix, int64 [C, C]."""
-    actual, predicted, counts, labels = _weighted_pairs(matrix)
-    figures = rounded(
-        jaccard_score(
-            actual,
-            predicted,
-            labels=labels,
-            average=None,
-            sample_weight=counts,
-            zero_division=0,
-        )
-    )
-    return [None if none else iou for none, iou in zip(_absent(matrix), figures, strict=True)]
+def precision_recall_f1(
+    hits: NDArray[Any], actual: NDArray[Any], predicted: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return precision, recall and F1 of each class, float64 [3, C].
+
+    The precision of a class that was never predicted is not a number, nor is the recall of one that
+    never occurs, nor is F1 if both is so.
+
+    Args:
+        hits: How often each class was predicted rightly, [C].
+        actual: How often it occurs, [C].
+        predicted: How often it was predicted, [C].
+    """
+    sizes = np.stack([predicted, actual, (actual + predicted) / 2])
+    return shares(np.broadcast_to(hits, sizes.shape), sizes)
+
+
+def shares(parts: NDArray[Any], wholes: NDArray[Any]) -> NDArray[np.float64]:
+    """Return parts of their wholes; of nothing they are not a number."""
+    nothing = np.full(wholes.shape, np.nan)
+    return np.asarray(np.divide(parts, wholes, out=nothing, where=wholes > 0))
 
 
 def rounded_or_blank(figures: NDArray[np.float64]) -> list[float | None]:
     """Round figures for a table; those that are not defined become None."""
-    return [None if np.isnan(figure) else figure for figure in rounded(figures)]
-
-
-def rounded(figures: Sequence[float] | NDArray[np.float64]) -> list[float]:
-    """Round figures for a table."""
-    return [round(float(figure), _DECIMALS) for figure in figures]
-
-
-def _absent(matrix: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which classes of a confusion matrix neither truth nor prediction shows, bool [C]."""
-    return np.asarray(matrix.sum(axis=0) + matrix.sum(axis=1) == 0)
-
-
-def _weighted_pairs(
-    matrix: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Turn a confusion matrix to pairs of actual and predicted class, each with its count."""
-    labels = np.arange(len(matrix))
-    actual, predicted = (grid.ravel() for grid in np.meshgrid(labels, labels, indexing="ij"))
-    return actual, predicted, matrix.ravel(), labels
+    return [None if np.isnan(figure) else round(float(figure), _DECIMALS) for figure in figures]

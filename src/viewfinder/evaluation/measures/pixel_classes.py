@@ -12,13 +12,12 @@ from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
-from viewfinder.evaluation.measures.measure import Weights, ratio
+from viewfinder.evaluation.measures.measure import Weights, mean, ratio
 from viewfinder.evaluation.measures.per_class import (
-    PRECISION_RECALL,
     ClassTable,
-    iou_column,
     precision_recall_rows,
     rounded_or_blank,
+    shares,
 )
 
 Map = NDArray[np.uint8]
@@ -69,9 +68,9 @@ class PixelClasses:
         outlines = boundary_f1(np.tensordot(weights, self._outlines, axes=1)[self._solid])
         known = outlines[~np.isnan(outlines)]
         return {
-            "mean_iou": _mean(hits / (sizes - hits)),
-            "mean_dice": _mean(2 * hits / sizes),
-            "mean_boundary_f1": _mean(known),
+            "mean_iou": mean(hits / (sizes - hits)),
+            "mean_dice": mean(2 * hits / sizes),
+            "mean_boundary_f1": mean(known),
             "pixel_accuracy": ratio(float(every_hit.sum()), float(true.sum())),
         }
 
@@ -85,17 +84,19 @@ class PixelClasses:
         self.by_class().write(tables)
 
     def by_class(self) -> ClassTable:
-        """Return precision, recall, F1, IoU and boundary F1 of each class."""
+        """Return precision, recall, Dice (which is F1), IoU and boundary F1 of each class."""
         matrix = self.confusion()
+        hits = matrix.diagonal()
+        ious = shares(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
         outlines = boundary_f1(self._outlines.sum(axis=0))
         columns = zip(
             precision_recall_rows(matrix, self._classes),
-            iou_column(matrix),
+            rounded_or_blank(ious),
             rounded_or_blank(outlines),
             strict=True,
         )
         return ClassTable(
-            [*PRECISION_RECALL, "iou", "boundary_f1"],
+            ["precision", "recall", "dice", "iou", "boundary_f1"],
             [[*row, iou, outline] for row, iou, outline in columns],
         )
 
@@ -111,10 +112,6 @@ class PixelClasses:
     def confusion(self) -> NDArray[np.int64]:
         """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
         return self._matrix
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
 
 
 def _confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:

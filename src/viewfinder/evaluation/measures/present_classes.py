@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.measures.measure import Weights, ratio
+from viewfinder.evaluation.measures.measure import Weights, mean, ratio
 from viewfinder.evaluation.measures.per_class import (
     PRECISION_RECALL,
     ClassTable,
     Row,
+    precision_recall_f1,
     rounded_or_blank,
 )
 from viewfinder.evaluation.measures.ranking import Ranking
@@ -68,8 +69,8 @@ class PresentClasses:
         sizes = weights @ self._labels + weights @ self._told
         shown = sizes > 0
         return {
-            "macro_average_precision": _mean(areas[~np.isnan(areas)]),
-            "macro_f1": _mean(2 * hits[shown] / sizes[shown]),
+            "macro_average_precision": mean(areas[~np.isnan(areas)]),
+            "macro_f1": mean(2 * hits[shown] / sizes[shown]),
             "micro_f1": ratio(float(2 * hits.sum()), float(sizes.sum())),
         }
 
@@ -92,9 +93,7 @@ class PresentClasses:
         hits, actual, told = (
             part.sum(axis=0) for part in (self._labels & self._told, self._labels, self._told)
         )
-        precision, recall, f1 = (
-            hits / np.where(size > 0, size, 1) for size in (told, actual, (told + actual) / 2)
-        )
+        precision, recall, f1 = precision_recall_f1(hits, actual, told)
         areas = rounded_or_blank(self._average_precisions(np.ones(self.images)))
         rows: list[Row] = [
             [name, int(count), area, *rounded_or_blank(np.array(rest))]
@@ -122,7 +121,3 @@ class PresentClasses:
     def _average_precisions(self, weights: Weights) -> NDArray[np.float64]:
         """Return the average precision of each class [C]; not a number where it does not occur."""
         return np.array([ranking.average_precision(weights) for ranking in self._rankings])
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else float("nan")
