@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,31 @@ def facts(
     (folder / "train.json").write_text(json.dumps({"epochs": 3, "best_epoch": 2, **told}))
     model = Trained(task, data, config, {}, None)
     return dict(collect_facts(model, predictions, "patches", folder).model)
+
+
+def test_the_page_tells_what_training_and_evaluation_started_from(
+    parts: Any, tmp_path: Path
+) -> None:
+    task, data, predictions = parts
+    trained = {
+        "tags": {"mlflow.source.git.commit": "1a2b3c", "git.dirty": "true"},
+        "digests": {"train": "aa", "val": "bb"},
+    }
+    config = OmegaConf.create(
+        {
+            "model": {"_target_": "patches.TinyNet"},
+            "image": {"channels": 3},
+            "loader": {"batch_size": 8},
+            "optimizer": SGD,
+        }
+    )
+    model = Trained(task, data, config, {}, "0f0f", trained)
+    told = collect_facts(model, predictions, "patches", tmp_path).lineage
+    assert told["commit of the training"] == "1a2b3c, with changes"
+    assert re.match("[0-9a-f]{40}", told["commit of the evaluation"])
+    assert (told["training split, SHA-256"], told["validation split, SHA-256"]) == ("aa", "bb")
+    assert told["test split, SHA-256"] == predictions.info.digest
+    assert told["MLflow run"] == "0f0f"
 
 
 def test_the_page_tells_rate_and_batch_size_of_the_config(parts: Any, tmp_path: Path) -> None:

@@ -19,13 +19,8 @@ from viewfinder.stages.trained import Trained
 from viewfinder.tasks import VisionTask
 
 _TIMED = 10
-_TAGS = {
-    "mlflow.source.git.commit": "commit",
-    "git.dirty": "changed since the commit",
-    "config.hash": "config",
-    "version.torch": "torch",
-    "version.viewfinder": "viewfinder",
-}
+_TAGS = {"config.hash": "config", "version.torch": "torch", "version.viewfinder": "viewfinder"}
+_SPLITS = {"train": "training", "val": "validation"}
 
 
 def collect_facts(model: Trained, predictions: PredictionsFile, name: str, reports: Path) -> Facts:
@@ -37,11 +32,6 @@ def collect_facts(model: Trained, predictions: PredictionsFile, name: str, repor
         name: The experiment.
         reports: Its folder, with ``train.json`` of the training stage.
     """
-    tags = tracking.lineage_tags(config=model.settings)
-    lineage = {title: tags[key] for key, title in _TAGS.items() if key in tags}
-    lineage["test split, SHA-256"] = predictions.info.digest
-    if model.run_id is not None:
-        lineage["MLflow run"] = model.run_id
     return Facts(
         name=name,
         task=model.task.name,
@@ -49,9 +39,26 @@ def collect_facts(model: Trained, predictions: PredictionsFile, name: str, repor
         images=len(predictions),
         groups=int(predictions.groups().max()) + 1,
         model=_model_facts(model, reports),
-        lineage=lineage,
+        lineage=_lineage(model, predictions.info.digest),
         command=f"dvc repro evaluate@{name}",
     )
+
+
+def _lineage(model: Trained, test_split: str) -> dict[str, str]:
+    """Return what training and evaluation started from."""
+    now = tracking.lineage_tags(config=model.settings)
+    then, splits = (model.lineage.get(part, {}) for part in ("tags", "digests"))
+    commits = {"commit of the training": _commit(then), "commit of the evaluation": _commit(now)}
+    digests = {_SPLITS[name]: digest for name, digest in splits.items()} | {"test": test_split}
+    lineage = {title: commit for title, commit in commits.items() if commit is not None}
+    lineage |= {title: now[key] for key, title in _TAGS.items() if key in now}
+    lineage |= {f"{name} split, SHA-256": digest for name, digest in digests.items()}
+    return lineage if model.run_id is None else lineage | {"MLflow run": model.run_id}
+
+
+def _commit(tags: Mapping[str, str]) -> str | None:
+    commit = tags.get("mlflow.source.git.commit")
+    return f"{commit}, with changes" if tags.get("git.dirty") == "true" else commit
 
 
 def _model_facts(model: Trained, reports: Path) -> dict[str, str]:

@@ -127,13 +127,9 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
             state=state.folder,
             options=build_training_options(config),
         )
+        tags = tracking.lineage_tags(config=settings, data=data_paths(config))
         run = stack.enter_context(
-            tracking.open_run(
-                task=task.name,
-                name=title,
-                run_id=state.run_id,
-                tags=tracking.lineage_tags(config=settings, data=data_paths(config)),
-            )
+            tracking.open_run(task=task.name, name=title, run_id=state.run_id, tags=tags)
         )
         state.remember_run(run.id)
         log_inputs(run, config, settings, data, digests)
@@ -147,6 +143,7 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
             "classes": data.classes,
             "run_id": run.id,
             "config": OmegaConf.to_container(config, resolve=True),
+            "lineage": {"tags": tags, "digests": digests},
         }
         write_outputs(model, report, result, task, description)
         run.log_params({"chosen": result.chosen})

@@ -1,6 +1,7 @@
 """A trained model with the test data that it is judged on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ class Trained:
         config: The config that it was trained with.
         settings: The part of the config that the training depended on.
         run_id: The tracking run of its training.
+        lineage: What its training started from: ``tags``, as its tracking run has them, and the
+            ``digests`` of its splits. Models of earlier versions lack it.
     """
 
     task: VisionTask
@@ -32,6 +35,7 @@ class Trained:
     config: DictConfig
     settings: dict[str, Any]
     run_id: str | None
+    lineage: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
@@ -74,4 +78,6 @@ def open_trained(folder: Path, project: Path) -> Trained:
             f"{config.dataset.name!r} now has {data.classes}. "
             f"Run `dvc repro train@{folder.name}`."
         )
-    return Trained(task, data, config, training_config(config), read_description(folder)["run_id"])
+    told = read_description(folder)
+    lineage = told.get("lineage", {})
+    return Trained(task, data, config, training_config(config), told["run_id"], lineage)
