@@ -46,7 +46,8 @@ class SegmentationMetrics(TaskMetrics):
         """Return ``mean_iou`` over the classes without background, and ``pixel_accuracy``.
 
         A class that neither truth nor prediction shows has no IoU and is left out of the mean.
-        Where that leaves none, nothing was missed and nothing invented: the mean is 1.
+        Where that leaves none, nothing was missed and nothing invented: the mean is 1, since a
+        training needs a number to choose its epoch by. (The test metric is left blank there.)
         """
         values = self._metrics.compute()
         by_class = dict(zip(self._classes, values["iou"].tolist(), strict=True))
