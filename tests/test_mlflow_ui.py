@@ -11,19 +11,25 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from io import BytesIO
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browser import chromium
+from omegaconf import OmegaConf
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from viewfinder import tracking
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.page import Facts, write_page
+from viewfinder.tracking.sweep import SweepTracker
 
 START_SECONDS = 90
 PATIENCE = 30_000  # milliseconds
+LINES = 400  # pixels
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +54,7 @@ def server(reports: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("MLFLOW_TRACKING_URI", store)
         for number, name in enumerate(("small", "large")):
             _log(name, number, reports)
+        _sweep()
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,6 +84,23 @@ def _log(name: str, number: int, reports: Path) -> None:
         run.log_metrics({"test/accuracy": 0.9 + 0.04 * number})
         run.log_artifacts(reports / "plots", "test/plots")
         run.log_artifact(reports / "report.html", "test")
+
+
+def _sweep() -> None:
+    """Log a sweep over two parameters as Hydra's launchers do."""
+    tracker = SweepTracker()
+    overrides = ["optimizer.lr=0.1,0.2", "model=fpn,unet"]
+    task = {"name": "segmentation"}
+    tracker.on_multirun_start(
+        OmegaConf.create({"task": task, "hydra": {"overrides": {"task": overrides}}})
+    )
+    for rate, model in product((0.1, 0.2), ("fpn", "unet")):
+        chosen = {"overrides": {"task": [f"optimizer.lr={rate}", f"model={model}"]}}
+        tracker.on_job_start(OmegaConf.create({"hydra": chosen}))
+        with tracking.open_run(task="segmentation", name=f"{model} {rate}", run_id=None) as run:
+            run.log_params({"model": {"name": model}, "optimizer": {"lr": rate}})
+            run.log_objective(0.5 + rate, "val/mean_iou", "max")
+    tracker.on_multirun_end(OmegaConf.create({}))
 
 
 def _awaited(address: str, process: subprocess.Popen[bytes], log: Path) -> str:
@@ -115,6 +139,36 @@ def test_two_runs_are_selected_and_compared(page: Page) -> None:
         expect(page.get_by_text(text, exact=True).first).to_be_visible()
     for metric in ("test/accuracy", "val/accuracy", "train/loss"):
         expect(page.get_by_role("link", name=metric, exact=True)).to_be_visible()
+
+
+def test_a_sweep_is_a_tree_whose_children_stand_side_by_side(page: Page) -> None:
+    page.goto(page.url.partition("#")[0] + "#/experiments")
+    page.get_by_role("link", name="segmentation", exact=True).click()
+    expect(
+        page.get_by_role("link", name="sweep optimizer.lr=0.1,0.2 model=fpn,unet")
+    ).to_be_visible()
+    page.get_by_role("gridcell", name="sweep").get_by_role("button").first.click()
+    for name in ("fpn 0.1", "unet 0.1", "fpn 0.2", "unet 0.2"):
+        expect(page.get_by_role("link", name=name, exact=True)).to_be_visible()
+    boxes = page.get_by_role("checkbox", name="toggle row selection")
+    for number in range(1, 5):  # behind the parent's
+        boxes.nth(number).check()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_text("Comparing 4 Runs from 1 Experiment")).to_be_visible()
+    axes = page.locator(".parcoords .axis-title")
+    expect(axes).to_have_text(["model.name", "optimizer.lr", "objective"])
+    end = time.monotonic() + PATIENCE / 1000
+    while _coloured(page) < LINES and time.monotonic() < end:
+        page.wait_for_timeout(200)
+    assert _coloured(page) >= LINES
+
+
+def _coloured(page: Page) -> int:
+    """Count the coloured pixels left of the plot's scale: its lines lie on a canvas."""
+    plot = page.locator(".js-plotly-plot").first.screenshot()
+    with Image.open(BytesIO(plot)) as picture:
+        lines = picture.crop((0, 0, picture.width * 2 // 3, picture.height)).convert("HSV")
+    return int((np.asarray(lines)[..., 1] > 60).sum())
 
 
 def test_a_run_has_curves_pictures_and_its_report(page: Page) -> None:
