@@ -78,6 +78,8 @@ def test_dvc_shows_metrics_plots_and_graph(run: Run, clone: Path) -> None:
         "predictions.png",
     ):
         assert shown in page
+    for axis in ("epoch", "loss", "predicted class", "actual class"):
+        assert re.search(rf'"title":\s*"{axis}"', page), axis
     with changed_section(clone, "detection", {"optimizer": {"lr": 0.002}}):
         assert "experiments.detection.optimizer.lr" in run("dvc", "params", "diff").stdout
     assert "train@detection" in run("dvc", "dag", "--dot").stdout
