@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.figures import Figure
-from viewfinder.evaluation.measures.measure import Measure, Weights
+from viewfinder.evaluation.measures.measure import Headline, Measure, Weights
 from viewfinder.progress import progress
 
 RESAMPLES = 1000
@@ -101,7 +101,7 @@ def interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def metric_figure(
-    measure: Measure, name: str, value: float, ends: tuple[float, float] | None = None
+    measure: Headline, name: str, value: float, ends: tuple[float, float] | None = None
 ) -> Figure:
     """Return a metric with its interval, or why it has no value.
 

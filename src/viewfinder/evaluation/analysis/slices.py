@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.analysis.class_frequency import by_frequency
-from viewfinder.evaluation.measures.measure import Measure
+from viewfinder.evaluation.measures.measure import Headline, Measure
 from viewfinder.evaluation.measures.objects import SIZES, Instances, Objects
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
@@ -37,7 +37,7 @@ class Slice:
     kind: SliceKind
     name: str
     rows: NDArray[np.bool_]
-    measure: Measure
+    measure: Headline
     empty: str
 
 

@@ -12,14 +12,8 @@ from viewfinder.evaluation.measures.per_class import ClassTable
 Weights = NDArray[np.float64]
 
 
-class Measure(Protocol):
-    """The metrics of one table of predictions.
-
-    Attributes:
-        images: Number of images.
-    """
-
-    images: int
+class Headline(Protocol):
+    """The metrics that a model is judged by, over all predictions or a part of them."""
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -31,6 +25,16 @@ class Measure(Protocol):
         Args:
             weights: How often each image counts, float64 [N].
         """
+
+
+class Measure(Headline, Protocol):
+    """The metrics of one table of predictions.
+
+    Attributes:
+        images: Number of images.
+    """
+
+    images: int
 
     def others(self) -> dict[str, float]:
         """Return further metrics, in the same way, with every image counting once."""

@@ -4,12 +4,12 @@ import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
-from viewfinder.evaluation.measures.measure import Weights, mean
+from viewfinder.evaluation.measures.measure import Headline, Weights, mean
 from viewfinder.evaluation.measures.operating_point import OperatingPoint
 from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
 from viewfinder.evaluation.measures.per_class import ClassTable, Row, rounded_or_blank
@@ -134,15 +134,15 @@ class Objects:
     def right(self) -> None:
         """Return nothing: detections are better or worse."""
 
-    def of_classes(self, labels: Collection[int]) -> Self:
-        """Return the measure whose ``headline`` is about some classes alone."""
+    def of_classes(self, labels: Collection[int]) -> Headline:
+        """Return the metrics of some classes alone."""
         part = copy.copy(self)
         part._all = [self._all[label] for label in labels]
         part._told = None
         return part
 
-    def of_size(self, size: str) -> Self:
-        """Return the measure whose ``headline`` is about objects of one of ``SIZES`` alone."""
+    def of_size(self, size: str) -> Headline:
+        """Return the metrics of objects of one of ``SIZES`` alone."""
         part = copy.copy(self)
         part._all = self._sized[size]
         part._told = None

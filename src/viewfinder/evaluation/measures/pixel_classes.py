@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,7 @@ from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
-from viewfinder.evaluation.measures.measure import Weights, mean, ratio
+from viewfinder.evaluation.measures.measure import Headline, Weights, mean, ratio
 from viewfinder.evaluation.measures.per_class import (
     ClassTable,
     precision_recall_rows,
@@ -103,8 +102,8 @@ class PixelClasses:
     def right(self) -> None:
         """Return nothing: a mask is better or worse."""
 
-    def of_classes(self, labels: Collection[int]) -> Self:
-        """Return the measure whose ``headline`` has means over some classes alone."""
+    def of_classes(self, labels: Collection[int]) -> Headline:
+        """Return the metrics whose means are over some classes alone."""
         part = copy.copy(self)
         part._solid = self._solid & np.isin(np.arange(len(self._classes)), list(labels))
         return part

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.measures.measure import Weights, mean, ratio
+from viewfinder.evaluation.measures.measure import Headline, Weights, mean, ratio
 from viewfinder.evaluation.measures.per_class import (
     PRECISION_RECALL,
     ClassTable,
@@ -107,8 +107,8 @@ class PresentClasses:
         """Return whether every class of each image is told right."""
         return np.asarray((self._labels == self._told).all(axis=1))
 
-    def of_classes(self, labels: Collection[int]) -> "PresentClasses":
-        """Return the measure of some classes alone."""
+    def of_classes(self, labels: Collection[int]) -> Headline:
+        """Return the metrics of some classes alone."""
         kept = sorted(labels)
         return PresentClasses(
             self._labels[:, kept],
