@@ -183,7 +183,13 @@ def test_the_report_tells_how_each_class_fares(
 ) -> None:
     task, _ = trained
     metrics = judged(task, data.test_dataloader(), tmp_path)
-    assert set(metrics) == {"exact_match", "macro_average_precision", "macro_f1", "micro_f1"}
+    assert set(metrics) == {
+        "exact_match",
+        "calibration_error",
+        "macro_average_precision",
+        "macro_f1",
+        "micro_f1",
+    }
     with (tmp_path / "tables" / "per_class.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == CLASSES

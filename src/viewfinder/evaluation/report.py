@@ -73,10 +73,14 @@ def write_report(
 
 
 def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]:
-    """Draw how far the confidence can be believed, where there is one class an image."""
-    if not {"label", "probabilities"} <= set(predictions.table.column_names):
+    """Draw how far the confidence can be believed, where whole images have probabilities."""
+    if "probabilities" not in predictions.table.column_names:
         return {}
-    labels, probabilities = (predictions.column(name) for name in ("label", "probabilities"))
+    probabilities = predictions.column("probabilities")
+    if predictions.info.task == "multilabel":
+        labels, probabilities = _decisions(predictions.column("labels"), probabilities)
+    else:
+        labels = predictions.column("label")
     temperature = predictions.info.temperature
     found = reliability(labels, probabilities)
     if temperature is None:
@@ -90,6 +94,14 @@ def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]
         "calibration_error_unscaled": Figure(before.error),
         "temperature": Figure(temperature),
     }
+
+
+def _decisions(
+    labels: NDArray[np.bool_], probabilities: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Take each class of each image for a question of its own: absent or present."""
+    present = probabilities.ravel()
+    return labels.ravel().astype(np.int64), np.stack([1 - present, present], axis=1)
 
 
 def _errors(predictions: PredictionsFile, plots: Path, tables: Path) -> None:

@@ -43,6 +43,14 @@ def test_classes_that_no_image_shows_and_that_are_never_told(tmp_path: Path) -> 
     assert figures(folder, "bird") == (BLANK, BLANK, BLANK)
 
 
+def test_each_class_of_several_is_a_question_of_its_own(tmp_path: Path) -> None:
+    row = {"labels": [True, False], "probabilities": [0.9, 0.6], "present": [True, True]}
+    folder = report(made(tmp_path, "multilabel", NAMES[:2], [row] * 8, [0.5] * 2))
+    error = json.loads((folder / "metrics.json").read_text())["calibration_error"]["value"]
+    assert error == pytest.approx((0.1 + 0.6) / 2, abs=1e-4)
+    assert (folder / "plots" / "calibration.png").stat().st_size > 5_000
+
+
 def test_masks_without_any_pixel_that_counts(tmp_path: Path) -> None:
     row = {
         "mask": encode_map(torch.full((64, 64), 255)),
