@@ -219,6 +219,15 @@ def test_an_experiment_cannot_change_a_shared_data_set(tmp_path: Path) -> None:
     assert "conf/dataset/digits.yaml" in message
 
 
+@pytest.mark.parametrize("place", ["/elsewhere/net.pt", "net.pt", "weights/../net.pt", "~/net.pt"])
+def test_an_experiment_starts_from_no_file_that_dvc_does_not_watch(
+    tmp_path: Path, place: str
+) -> None:
+    message = refusal(tmp_path, model="timm_classifier", overrides=[f"model.weights='{place}'"])
+    assert f"model.weights is {place}" in message
+    assert "write weights/net.pt" in message
+
+
 def test_params_without_experiments_are_refused(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("datasets: [digits]\n")
     with pytest.raises(ViewfinderError, match="experiments"):

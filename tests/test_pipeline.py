@@ -1,5 +1,6 @@
 """The whole pipeline in a small clone: `dvc repro`, what re-runs after a change, sweeps, resume."""
 
+import hashlib
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import timm
+import torch
 import yaml
 from conftest import Run, runner, user_environment
 from mlflow import MlflowClient
@@ -92,7 +95,8 @@ def changed_section(clone: Path, name: str, changes: dict) -> Iterator[None]:
     before = path.read_text()
     params = yaml.safe_load(before)
     for key, value in changes.items():
-        params["experiments"][name].setdefault(key, {}).update(value)
+        section = params["experiments"][name]
+        section[key] = {**section.get(key, {}), **value} if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(params, sort_keys=False))
     try:
         yield
@@ -124,6 +128,26 @@ def test_dvc_shows_what_a_change_did_since_the_last_commit(run: Run, clone: Path
             assert f"{revision}_reports_classification_plots_{name}.png" in pictures
     page = (clone / "differences" / "index.html").read_text()
     assert "Loss of classification" in page
+    repro(run)
+
+
+def test_other_weights_retrain_what_starts_from_them(run: Run, clone: Path) -> None:
+    file = clone / "weights" / "start.pt"
+    with changed_section(clone, "localization", {"overrides": ["model.weights=weights/start.pt"]}):
+        torch.save(timm.create_model("test_resnet").state_dict(), file)
+        run("dvc", "repro", "train@localization")
+        config = json.loads((clone / "models/localization/model.json").read_text())["config"]
+        assert config["weights_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+        sums = {item.data.params.get("weights_sha256") for item in runs_of(clone, "localization")}
+        assert config["weights_sha256"] in sums
+
+        torch.save(timm.create_model("test_resnet").state_dict(), file)
+        run("dvc", "repro", "configure@localization", "configure@detection")
+        status = run("dvc", "status", "--json", "train@localization", "train@detection").stdout
+        (change,) = json.loads(status).pop("train@localization")
+        assert "train@detection" not in status
+        assert change["changed deps"]["configs/localization.yaml"] == {"weights_sha256": "modified"}
+    file.unlink()
     repro(run)
 
 

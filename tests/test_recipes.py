@@ -1,115 +1,119 @@
-"""Recipes for published data run on small archives of the same layout: split, then train."""
+"""Recipes for published data run on small archives of the same layout: fetch, split, train."""
 
-import gzip
-import io
+import csv
+import hashlib
 import json
+import math
 import shutil
-import tarfile
-from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from split_project import encode, picture
+from omegaconf import OmegaConf
+from published_archives import (
+    Writer,
+    write_cats_and_dogs,
+    write_coco,
+    write_flowers,
+    write_idx,
+    write_pets,
+    write_voc,
+)
 
 from viewfinder.config import check, compose_config
-from viewfinder.data.archive import write_checksums
-from viewfinder.data.sources.zip_writer import write_zip
-from viewfinder.stages import split
+from viewfinder.stages import download, split
 from viewfinder.stages.train import train
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
-    "trainer.max_epochs=1",
     "trainer.limit_train_batches=1",
     "trainer.limit_val_batches=1",
     "trainer.accelerator=cpu",
     "loader.batch_size=4",
+    "loader.num_workers=0",
 ]
+FROM_SCRATCH = ["model.weights=null", "image.size=[64,64]"]
 
 
-def idx(values: np.ndarray) -> bytes:
-    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
-    return gzip.compress(bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes())
+@dataclass(frozen=True)
+class Small:
+    """What makes a recipe small: an archive, changes of its data set, and overrides."""
+
+    write: Writer
+    dataset: dict[str, Any] = field(default_factory=dict)
+    overrides: list[str] = field(default_factory=list)
+    epochs: int = 1
 
 
-def write_idx(raw: Path, files: list[str]) -> None:
-    """Write files named as the authors' own, 40 images to train on and 10 to test on."""
-    for name in files:
-        count = 40 if name.startswith("train") else 10
-        pixels = np.random.default_rng(count).integers(0, 256, (count, 28, 28), np.uint8)
-        labels = (np.arange(count) % 10).astype(np.uint8)
-        (raw / name).write_bytes(idx(pixels if "idx3" in name else labels))
-
-
-def write_cats_and_dogs(raw: Path, files: list[str]) -> None:
-    members = {
-        f"PetImages/{name}/{index}.jpg": encode(picture(100 * label + index), "JPEG")
-        for label, name in enumerate(("Cat", "Dog"))
-        for index in range(16)
-    }
-    write_zip(raw / files[0], {**members, "PetImages/Cat/666.jpg": b""}.items())
-
-
-def write_pets(raw: Path, files: list[str]) -> None:
-    breeds = ("Abyssinian", "beagle")
-    lines = {"trainval": list[str](), "test": list[str]()}
-    images: dict[str, bytes] = {}
-    for label, breed in enumerate(breeds):
-        for index in range(16):
-            name = f"{breed}_{index}"
-            lines["test" if index < 4 else "trainval"].append(f"{name} {label + 1} {label + 1} 1")
-            images[f"images/{name}.jpg"] = encode(picture(100 * label + index), "JPEG")
-    lists = {f"annotations/{name}.txt": "\n".join(rows).encode() for name, rows in lines.items()}
-    for file, members in zip(files, (images, lists), strict=True):
-        with tarfile.open(raw / file, "w:gz") as archive:
-            for name, content in members.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-
-
-Writer = Callable[[Path, list[str]], None]
-RECIPES: dict[str, tuple[Writer, dict[str, Any]]] = {
-    "mnist_cnn": (write_idx, {"val": 0.25}),
-    "fashion_mnist_cnn": (write_idx, {"val": 0.25}),
-    "cats_vs_dogs_cnn": (
-        write_cats_and_dogs,
-        {"train": "[:8]", "val": "[8:12]", "test": "[12:16]"},
+RECIPES: dict[str, Small] = {
+    "mnist_cnn": Small(write_idx, {"split": {"val": 0.25}}),
+    "fashion_mnist_cnn": Small(write_idx, {"split": {"val": 0.25}}),
+    "cats_vs_dogs_cnn": Small(
+        write_cats_and_dogs, {"split": {"train": "[:8]", "val": "[8:12]", "test": "[12:16]"}}
     ),
-    "pets_classification": (write_pets, {"val": 0.2}),
+    "flowers_xception": Small(
+        write_flowers,
+        overrides=["model.weights=null", "image.size=[72,72]", "training.phases.0.epochs=1"],
+        epochs=2,  # one a phase
+    ),
+    "pets_classification": Small(
+        write_pets, {"num_classes": 2, "split": {"val": 0.2}}, FROM_SCRATCH
+    ),
+    "pets_localization": Small(write_pets, {"split": {"val": 0.2}}, FROM_SCRATCH),
+    "pets_segmentation": Small(write_pets, {"split": {"val": 0.2}}, FROM_SCRATCH),
+    "voc_detection": Small(write_voc, overrides=["model.weights=null", "image.size=[128,128]"]),
+    "coco_detection": Small(
+        write_coco, {"split": {"val": 0.25}}, ["model.backbone=resnet18", "image.size=[128,128]"]
+    ),
 }
+
+
+def make_project(folder: Path, recipe: str) -> str:
+    """Write a checkout and, beside it, a mirror with the recipe's archives; name the data set."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    (folder / "params.yaml").write_text("datasets: {}\nexperiments: {}\n")
+    dataset: str = compose_config([f"+experiment={recipe}"], folder).dataset.name
+    path = folder / "conf" / "dataset" / f"{dataset}.yaml"
+    settings = OmegaConf.merge(OmegaConf.load(path), RECIPES[recipe].dataset)
+    files = settings.source.files
+    mirror = folder / "mirror"
+    mirror.mkdir()
+    RECIPES[recipe].write(mirror, [Path(file.url).name for file in files])
+    settings.source.files = [
+        {"url": file.url, "sha256": sha256(mirror, file.url)} for file in files
+    ]
+    path.write_text(yaml.safe_dump(OmegaConf.to_container(settings)))
+    return dataset
+
+
+def sha256(mirror: Path, url: str) -> str:
+    return hashlib.sha256((mirror / Path(url).name).read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_trains_on_a_small_archive_of_its_layout(
     recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, slices = RECIPES[recipe]
+    dataset = make_project(tmp_path, recipe)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VIEWFINDER_MLFLOW", "0")
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (tmp_path / "params.yaml").write_text("datasets: {}\nexperiments: {}\n")
-    dataset = compose_config([f"+experiment={recipe}"], tmp_path).dataset.name
-    path = tmp_path / "conf" / "dataset" / f"{dataset}.yaml"
-    settings = yaml.safe_load(path.read_text())
-    settings["split"] |= slices
-    if dataset == "pets":
-        settings["num_classes"] = 2
-    path.write_text(yaml.safe_dump(settings))
-
-    raw = tmp_path / "data" / "raw" / dataset
-    raw.mkdir(parents=True)
-    write(raw, [Path(file["url"]).name for file in settings["source"]["files"]])
-    write_checksums(raw)
+    monkeypatch.setenv("VIEWFINDER_MIRROR", str(tmp_path / "mirror"))
+    download.main(dataset)
     split.main(dataset)
 
-    config = compose_config([f"+experiment={recipe}", *SMALL], tmp_path)
+    small = RECIPES[recipe]
+    length = f"trainer.max_epochs={small.epochs}"
+    overrides = [f"+experiment={recipe}", length, *SMALL, *small.overrides]
+    config = compose_config(overrides, tmp_path)
     check(config, tmp_path)
     score = train(config, title=recipe, model=tmp_path / "model", report=tmp_path / "report")
+
     assert 0 <= score <= 1
-    figures = json.loads((tmp_path / "report" / "train.json").read_text())
-    assert figures["epochs"] == 1
+    assert json.loads((tmp_path / "report" / "train.json").read_text())["epochs"] == small.epochs
+    with (tmp_path / "report" / "curves.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {"train/loss", "val/loss"} <= rows[-1].keys()
+    assert all(math.isfinite(float(value)) for row in rows for value in row.values())
     assert (tmp_path / "model" / "weights.pt").is_file()

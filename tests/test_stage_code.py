@@ -13,7 +13,16 @@ STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages
 # The archive package notes checksums beside what was fetched; a change of it must not fetch again.
 # Of what a training draws, epoch by epoch, only the tracking run keeps anything.
 UNSEEN = {"download": {"archive", "schema"}, "train": {"drawing", "evaluation"}}
-NEUTRAL = {"cli", "config", "errors", "outputs", "progress", "tracking", "workspace"}
+NEUTRAL = {
+    "cli",
+    "config",
+    "errors",
+    "outputs",
+    "progress",
+    "tracking",
+    "weights_file",
+    "workspace",
+}
 
 
 @pytest.fixture(scope="module")

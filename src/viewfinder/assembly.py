@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
-from viewfinder.models.timm_weights import HUB, PACKAGE
 from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.schedule import Schedule
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase, check_phase
+from viewfinder.weights_file import weights_file
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -94,14 +94,6 @@ def load_augmentations(option: str, size: tuple[int, int], project: Path) -> dic
     return built
 
 
-def weights_file(config: DictConfig) -> Path | None:
-    """Return the file whose weights the network starts from, or None if there is none."""
-    weights = config.model.get("weights")
-    if weights in (None, HUB, PACKAGE):
-        return None
-    return Path(str(weights)).expanduser()
-
-
 def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
     """Build the experiment's network and its task.
 
@@ -109,7 +101,9 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
         config: The resolved config.
         classes: Class names.
     """
-    network = _instantiate(config.model, "model", num_classes=len(classes))
+    file = weights_file(config.model.get("weights"))
+    started = {} if file is None else {"weights": str(file)}
+    network = _instantiate(config.model, "model", num_classes=len(classes), **started)
     options = OmegaConf.to_container(config.task, resolve=True)
     assert isinstance(options, dict)
     given = {str(key): value for key, value in options.items() if key not in ("name", "_target_")}

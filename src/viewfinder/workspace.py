@@ -26,6 +26,18 @@ def project_dir() -> Path:
     )
 
 
+def find(path: Path) -> Path:
+    """Return where a path leads that counts from the project, whatever folder one is in.
+
+    What the project lacks is looked for in the user's own checkout, of which a temporary copy
+    holds only what git tracks.
+    """
+    if path.is_absolute():
+        return path
+    here = project_dir() / path
+    return here if here.exists() else root() / path
+
+
 def root() -> Path:
     """Return the user's own checkout, even inside a temporary copy that DVC made of it.
 

@@ -6,6 +6,7 @@ from viewfinder.config.explanation import explain
 from viewfinder.config.files import CONFIG_NAME, load_composed, load_dataset, to_yaml
 from viewfinder.config.section import section_overrides
 from viewfinder.config.training import TRAINING_KEYS, training_config
+from viewfinder.config.weights import pin_weights
 
 __all__ = [
     "CONFIG_NAME",
@@ -16,6 +17,7 @@ __all__ = [
     "explain",
     "load_composed",
     "load_dataset",
+    "pin_weights",
     "section_overrides",
     "to_yaml",
     "training_config",

@@ -12,6 +12,7 @@ from viewfinder.config.checks import check, check_name, check_portable
 from viewfinder.config.explanation import explain
 from viewfinder.config.files import CONFIG_NAME, read_params
 from viewfinder.config.section import quote, section_overrides
+from viewfinder.config.weights import check_watched
 from viewfinder.errors import ViewfinderError, did_you_mean
 
 
@@ -36,6 +37,7 @@ def compose_experiment(name: str, project: Path) -> DictConfig:
     config = compose_config([*section_overrides(section), f"name={quote(name)}"], project)
     check_portable(config)
     check(config, project)
+    check_watched(config)
     OmegaConf.resolve(config)
     return config
 

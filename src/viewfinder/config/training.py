@@ -17,6 +17,7 @@ TRAINING_KEYS = (
     "scheduler",
     "trainer",
     "training",
+    "weights_sha256",
 )
 
 

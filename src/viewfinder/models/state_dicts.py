@@ -11,8 +11,8 @@ from timm.models import clean_state_dict
 from torch import Tensor
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.weights_file import SUFFIXES
 
-SUFFIXES = (".pt", ".pth", ".safetensors", ".npz")
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 _OWN_PREFIX = "model."
 _COUNTER = "num_batches_tracked"

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import viewfinder
-from viewfinder.config import CONFIG_NAME, check, explain, training_config
+from viewfinder.config import CONFIG_NAME, check, explain, pin_weights, training_config
 from viewfinder.errors import ViewfinderError
 from viewfinder.stages.training_record import (
     FIGURES,
@@ -70,6 +70,7 @@ def main(arguments: Sequence[str]) -> None:
 def _job(config: DictConfig) -> float:
     project = project_dir()
     check(config, project)
+    pin_weights(config)
     if _helps():
         return _help(config)
     if HydraConfig.get().job.config_name == CONFIG_NAME:
@@ -191,10 +192,10 @@ def _states() -> Path:
 
 
 def _identity(config: DictConfig, digests: dict[Split, str]) -> str:
-    from viewfinder.assembly import weights_file
     from viewfinder.training.resume import fingerprint
+    from viewfinder.weights_file import weights_file
 
-    weights = weights_file(config)
+    weights = weights_file(config.model.get("weights"))
     return fingerprint(
         training_config(config),
         digests,
