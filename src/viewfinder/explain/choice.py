@@ -1,6 +1,7 @@
 """Which layer a heatmap is made on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +37,13 @@ def choose_layer(
     """
     network = scores.network
     pixels = pixels.detach().requires_grad_()
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
     with torch.enable_grad():
-        recorded = record(network, lambda: outputs.append(scores(pixels)))
+        # Second stages run behind the network proper, on maps of regions instead of the image.
+        recorded = record(network, lambda: outputs.append(network(pixels)))
         if name is not None:
             return _named(recorded, name)
-        value = target.value(outputs[0][0])
+        value = target.value(scores.read(outputs[0])[0])
         candidates = _before_scores(scores, recorded)
         gradients = torch.autograd.grad(
             value, [layer.outputs[0] for layer in candidates], allow_unused=True
