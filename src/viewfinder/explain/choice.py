@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from viewfinder.errors import ViewfinderError, did_you_mean
-from viewfinder.explain.errors import NoFeatureMapsError
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.explain.recording import LayerOutput, record
 from viewfinder.explain.targets import ClassScores, Target
 
@@ -32,7 +32,7 @@ def choose_layer(
         name: The layer's name, if it is chosen already.
 
     Raises:
-        NoFeatureMapsError: If none is named, and none has feature maps.
+        NothingToDrawError: If none is named, and none has feature maps.
         ViewfinderError: If there is no such layer, or it has no feature maps.
     """
     network = scores.network
@@ -57,7 +57,7 @@ def choose_layer(
         fine = [layer for layer in found if min(_sides(layer)) >= _LEAST_SIDE] or found
         whole = [layer for layer in fine if not _is_inside_block(layer, recorded)]
         return (whole or fine)[-1]
-    raise NoFeatureMapsError(
+    raise NothingToDrawError(
         f"The network {type(network).__name__} has no layer with feature maps that its class "
         "scores depend on, so there is nothing to draw a heatmap from. Heatmaps need convolutions "
         "or a timm transformer; name a layer with --layer if there is one."

@@ -104,7 +104,7 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
     import numpy as np
 
     from viewfinder.evaluation.selection import even_positions
-    from viewfinder.explain import NoFeatureMapsError, subjects_of_batch, write_heatmaps
+    from viewfinder.explain import NothingToDrawError, subjects_of_batch, write_heatmaps
 
     worst = np.argsort(predictions.column("score"), kind="stable")[:_EXPLAINED].tolist()
     rows = list(dict.fromkeys([*worst, *even_positions(len(predictions), _EXPLAINED)]))
@@ -112,7 +112,7 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
     try:
         with new_file(path) as draft:
             write_heatmaps(draft, model.task, subjects, name=model.config.name)
-    except NoFeatureMapsError as reason:
+    except NothingToDrawError as reason:
         print(f"No heatmaps: {reason}")
 
 
