@@ -56,6 +56,7 @@ def main(name: str) -> None:
             images = partial(model.data.images, "test")
             figures = write_report(predictions, images, reports, training_images=counts)
         _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")
+        _look_inside(model, reports)
         _draw_training(model, training, reports, list(figures))
         with new_file(reports / "report.html") as path:
             write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
@@ -114,6 +115,23 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
             write_heatmaps(draft, model.task, subjects, name=model.config.name)
     except NothingToDrawError as reason:
         print(f"No heatmaps: {reason}")
+
+
+def _look_inside(model: "Trained", reports: Path) -> None:
+    """Write what the network's layers cost, and which of their channels say nothing."""
+    from viewfinder.explain import subjects_of_batch
+    from viewfinder.explain.summary import write_summary
+
+    (subject,) = subjects_of_batch(model.data.images("test", [0]))
+    height, width = model.config.image.size
+    write_summary(
+        model.task,
+        subject,
+        reports / "plots",
+        reports / "tables",
+        size=(height, width),
+        batch_size=model.config.loader.batch_size,
+    )
 
 
 def _draw_training(
