@@ -42,14 +42,15 @@ class ContrastedHiResCAM(Contrasted, HiResCAM):
 
 
 class ScoreCAM(Contrasted):
-    """Score-CAM: each feature map masks the image, and weighs as much as it keeps of the score.
+    """Score-CAM: each feature map masks the image, and weighs by what it keeps of the score.
 
     Sources: H. Wang and others, Score-CAM: Score-Weighted Visual Explanations for Convolutional
     Neural Networks, CVPR Workshops 2020. As in its faster variants only the maps that vary most
-    are tried. Weights are the gains over an empty image, at least 0, without the paper's softmax:
-    that lets one map outweigh all others where the score is a sum over pixels, and makes them all
-    alike where it is a probability. Where no map keeps 5 % of the score, or all keep the same to
-    5 %, they say nothing and weigh nothing.
+    are tried. A map gains what it keeps of the score over an empty image, at least 0, and weighs
+    how much more that is than the mean gain: what all maps keep alike would add up their noise.
+    The paper's softmax lets one map outweigh all others where the score is a sum over pixels, and
+    makes them all alike where it is a probability. Where no map keeps 5 % of the score, or all keep
+    the same to 5 %, they say nothing and weigh nothing.
 
     Args:
         model: The network.
@@ -92,7 +93,7 @@ class ScoreCAM(Contrasted):
         gains = (torch.stack(values) - empty).float().cpu().clamp(min=0)
         weights = torch.zeros(1, len(maps))
         if not _says_nothing(gains, float(whole - empty)):
-            weights[0, chosen.cpu()] = gains
+            weights[0, chosen.cpu()] = gains - gains.mean() if len(gains) > 1 else gains
         return weights.numpy()
 
 
