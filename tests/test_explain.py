@@ -169,16 +169,24 @@ def test_a_layer_without_maps_is_refused(trained: Classification) -> None:
         explain_image(trained, torch.zeros(3, SIDE, SIDE, dtype=torch.uint8), "layers.12")
 
 
-def test_a_network_without_maps_is_refused(tmp_path: Path) -> None:
+def test_what_a_network_has_nothing_for_is_left_out_unless_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     task = classifier(
         LayerNetwork(10, layers=["flatten", {"dense": "classes"}], image_size=(SIDE, SIDE))
     )
-    image = torch.zeros(3, SIDE, SIDE, dtype=torch.uint8)
-    with pytest.raises(ViewfinderError, match="no layer with feature maps"):
-        explain_image(task, image)
-    subject = Subject("black", image, np.zeros((0, 4), np.float32))
-    for part, message in (("activations", "no activations"), ("filters", "no convolution")):
-        with pytest.raises(ViewfinderError, match=message):
+    subject = Subject("black", torch.zeros(3, SIDE, SIDE, dtype=torch.uint8), np.zeros((0, 4)))
+    rows = look_inside(task, [subject], tmp_path, name="dense")
+    assert sum(row.parameters for row in rows) == 3 * SIDE * SIDE * 10 + 10
+    assert {path.name for path in tmp_path.iterdir()} == {"layers.csv", "lecture_kernels.png"}
+    printed = capsys.readouterr().out
+    for part, message in (
+        ("heatmaps", "no layer with feature maps"),
+        ("activations", "no activations"),
+        ("filters", "no convolution"),
+    ):
+        assert f"Left out {part}: " in printed
+        with pytest.raises(ViewfinderError, match=f"{message}.* Leave out --only {part}"):
             look_inside(task, [subject], tmp_path, name="dense", parts=(part,))  # type: ignore[arg-type]
 
 
@@ -374,6 +382,20 @@ def test_a_picture_is_found_that_excites_a_filter() -> None:
     assert red[0] > red[1] + 50 > red[2] + 100
     assert green[1] > green[2] + 50 > green[0] + 100
     assert np.ptp(layer.pictures[2]) == 0  # nothing excites it
+
+
+def test_convolutions_whose_filters_are_shown_are_chosen_by_number_or_name(
+    trained: Classification,
+) -> None:
+    def chosen(layers: Any) -> list[str]:
+        found = exciting_pictures(trained, (SIDE, SIDE), layers=layers, filters=1, steps=1)
+        return [layer.name for layer in found]
+
+    assert chosen(1) == ["layers.0"]
+    assert chosen(2) == ["layers.0", "layers.8"]
+    assert chosen(["layers.8", "layers.4"]) == ["layers.4", "layers.8"]
+    with pytest.raises(ViewfinderError, match=r"no convolution 'layers\.1'.*layers\.0, layers\.4"):
+        chosen(["layers.1"])
 
 
 def test_the_lectures_kernels_do_what_they_are_called() -> None:

@@ -94,6 +94,14 @@ def test_only_one_part_for_a_picture_and_a_layer(checkout: Path, tmp_path: Path)
     assert [item.name for item in output(checkout).iterdir()] == ["heatmaps.png"]
 
 
+def test_filters_of_one_layer(checkout: Path) -> None:
+    words = ["explain", "localization", "--only", "filters", "--count", "1"]
+    assert main([*words, "--filters", "backbone.conv_stem"]) == 0
+    one = Image.open(output(checkout) / "filters.png").height
+    assert main([*words, "--filters", "2"]) == 0
+    assert Image.open(output(checkout) / "filters.png").height > one + 100
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -102,6 +110,8 @@ def test_only_one_part_for_a_picture_and_a_layer(checkout: Path, tmp_path: Path)
         (["localization", "params.yaml"], "params.yaml .* can't be read as an image"),
         (["localization", "--layer", "backbone.blocks.22"], "Did you mean 'backbone.blocks.2'"),
         (["localization", "--count", "0"], "--count is 0"),
+        (["localization", "--filters", "0"], "--filters is 0; expected one number from 1 on"),
+        (["localization", "--only", "filters", "--filters", "backbone.conv_sten"], "Did you mean"),
     ],
 )
 def test_bad_input_is_refused_and_nothing_is_lost(

@@ -186,6 +186,14 @@ def _add_explain(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--layer", metavar="NAME", help="the heatmaps' layer (the last one with feature maps)"
     )
     explain.add_argument(
+        "--filters",
+        metavar="N|LAYER",
+        action="append",
+        default=[],
+        help="show filters of N convolutions, spread over the depth (4), or of one by its name; "
+        "names may be given several times",
+    )
+    explain.add_argument(
         "--count", metavar="N", type=int, default=8, help="images of the test split (8)"
     )
     explain.add_argument(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from viewfinder.drawing.palette import INK, WRONG
 from viewfinder.evaluation.measures.error_types import ErrorCost, ErrorType
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 
 _MEANINGS: dict[ErrorType, str] = {
     "class": "right place, wrong class",

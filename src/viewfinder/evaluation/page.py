@@ -8,6 +8,7 @@ from typing import Any
 
 from viewfinder.evaluation.analysis.section import even, failures
 from viewfinder.evaluation.figures import Figure
+from viewfinder.evaluation.inside import read_inside
 from viewfinder.evaluation.intervals import RESAMPLES
 from viewfinder.evaluation.measures.per_class import PRECISION_RECALL
 from viewfinder.pages import embedded, render
@@ -62,7 +63,8 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
         path: The file to write.
         facts: What it says besides the figures.
         metrics: The test metrics.
-        folder: Has the pictures in ``plots/`` and ``per_class.csv`` in ``tables/``.
+        folder: Has the pictures in ``plots/``, and in ``tables/`` ``per_class.csv`` and
+            what else there is.
     """
     columns, rows = _table(folder / "tables" / "per_class.csv")
     context = {
@@ -80,6 +82,7 @@ def write_page(path: Path, facts: Facts, metrics: Mapping[str, Figure], folder: 
         "told": _told(folder / "tables" / "operating_point.csv"),
         "pictures": _pictures(folder / "plots"),
         "failures": failures(folder),
+        "inside": read_inside(folder),
     }
     path.write_text(render("viewfinder.evaluation", "page.html.j2", context), encoding="utf-8")
 

@@ -1,12 +1,12 @@
 """A look inside a trained network: where it looks, what its layers answer to, what they cost."""
 
-from viewfinder.explain.errors import NoFeatureMapsError
-from viewfinder.explain.look import PARTS, Part, look_inside, write_heatmaps
+from viewfinder.explain.errors import NothingToDrawError
+from viewfinder.explain.look import Choices, Part, look_inside, write_heatmaps
 from viewfinder.explain.subject import Subject, picture_subject, subjects_of_batch
 
 __all__ = [
-    "PARTS",
-    "NoFeatureMapsError",
+    "Choices",
+    "NothingToDrawError",
     "Part",
     "Subject",
     "look_inside",

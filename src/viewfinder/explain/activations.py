@@ -1,6 +1,5 @@
 """Every channel of every layer for one image, and how many of them are silent."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ from torch import Tensor, nn
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
 from viewfinder.drawing.mosaic import grid_columns, mosaic, scale
 from viewfinder.drawing.palette import FAINT, INK
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.progress import progress
+from viewfinder.tables import write_table
 from viewfinder.tasks import VisionTask
 
 _COLOURS = "viridis"
@@ -68,12 +69,20 @@ def read_activations(task: VisionTask, image: Tensor) -> list[LayerActivations]:
     Args:
         task: The task.
         image: uint8 [channels, H, W], as the network takes it.
+
+    Raises:
+        NothingToDrawError: If none has feature maps.
     """
     device = evaluating(task)
     pixels = task.normalize(image[None].to(device))
     with torch.no_grad():
         recorded = record(task.model, lambda: task.model(pixels), copies=True)
     shown = [layer for layer in recorded if _is_shown(layer)]
+    if not shown:
+        raise NothingToDrawError(
+            f"The network {type(task.model).__name__} has no layer with feature maps, so it has no "
+            "activations to draw."
+        )
     return [_activations(number, layer) for number, layer in enumerate(shown, 1)]
 
 
@@ -95,13 +104,13 @@ def write_activations(
 
 def write_silent_channels(folder: Path, layers: Sequence[LayerActivations]) -> None:
     """Write ``silent_channels.csv`` and ``.png`` into an existing folder."""
-    with (folder / "silent_channels.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["depth", "layer", "kind", "channels", "silent", "share"])
-        for layer in layers:
-            silent = int(layer.silent.sum())
-            row = (layer.number, layer.name, layer.kind, len(layer.silent), silent)
-            writer.writerow([*row, round(layer.share, 5)])
+    columns = ("depth", "layer", "kind", "channels", "silent", "share")
+    write_table(folder / "silent_channels.csv", columns, [_row(layer) for layer in layers])
+    draw_silent_channels(folder / "silent_channels.png", layers)
+
+
+def draw_silent_channels(path: Path, layers: Sequence[LayerActivations]) -> None:
+    """Draw the share of silent channels by depth."""
     figure = Figure(figsize=(max(6.5, min(14, 0.28 * len(layers) + 2)), 4.4), dpi=120)
     figure.set_layout_engine("constrained")
     axes = figure.subplots()
@@ -119,7 +128,13 @@ def write_silent_channels(folder: Path, layers: Sequence[LayerActivations]) -> N
         axes.set_xlabel("depth: layers in the order in which they run")
     axes.grid(color=FAINT, alpha=0.2)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(folder / "silent_channels.png", format="png")
+    figure.savefig(path, format="png")
+
+
+def _row(layer: LayerActivations) -> tuple[int, str, str, int, int, float]:
+    silent = int(layer.silent.sum())
+    share = round(layer.share, 5)
+    return (layer.number, layer.name, layer.kind, len(layer.silent), silent, share)
 
 
 def _is_shown(layer: LayerOutput) -> bool:

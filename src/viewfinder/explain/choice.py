@@ -1,12 +1,13 @@
 """Which layer a heatmap is made on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from viewfinder.errors import ViewfinderError, did_you_mean
-from viewfinder.explain.errors import NoFeatureMapsError
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.explain.recording import LayerOutput, record
 from viewfinder.explain.targets import ClassScores, Target
 
@@ -31,17 +32,18 @@ def choose_layer(
         name: The layer's name, if it is chosen already.
 
     Raises:
-        NoFeatureMapsError: If none is named, and none has feature maps.
+        NothingToDrawError: If none is named, and none has feature maps.
         ViewfinderError: If there is no such layer, or it has no feature maps.
     """
     network = scores.network
     pixels = pixels.detach().requires_grad_()
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
     with torch.enable_grad():
-        recorded = record(network, lambda: outputs.append(scores(pixels)))
+        # Second stages run behind the network proper, on maps of regions instead of the image.
+        recorded = record(network, lambda: outputs.append(network(pixels)))
         if name is not None:
             return _named(recorded, name)
-        value = target.value(outputs[0][0])
+        value = target.value(scores.read(outputs[0])[0])
         candidates = _before_scores(scores, recorded)
         gradients = torch.autograd.grad(
             value, [layer.outputs[0] for layer in candidates], allow_unused=True
@@ -55,7 +57,7 @@ def choose_layer(
         fine = [layer for layer in found if min(_sides(layer)) >= _LEAST_SIDE] or found
         whole = [layer for layer in fine if not _is_inside_block(layer, recorded)]
         return (whole or fine)[-1]
-    raise NoFeatureMapsError(
+    raise NothingToDrawError(
         f"The network {type(network).__name__} has no layer with feature maps that its class "
         "scores depend on, so there is nothing to draw a heatmap from. Heatmaps need convolutions "
         "or a timm transformer; name a layer with --layer if there is one."

@@ -21,16 +21,36 @@ Heat = NDArray[np.float32]
 
 _MOST_CHANNELS = 64
 _BATCH = 16
+_FLAT = 0.05
 
 
-class ScoreCAM(BaseCAM):
-    """Score-CAM: each feature map masks the image, and weighs as much as it keeps of the score.
+class Contrasted(BaseCAM):
+    """A map that is empty where nothing stands out, instead of its noise on a scale from 0 to 1."""
+
+    def get_cam_image(self, *args: Any, **options: Any) -> NDArray[np.float32]:
+        """Return evidence, at least 0, float32 [1, h, w]: 0 where it is alike to 5 %."""
+        heat: NDArray[np.float32] = np.maximum(super().get_cam_image(*args, **options), 0)
+        return np.zeros_like(heat) if np.ptp(heat) <= _FLAT * heat.max() else heat
+
+
+class ContrastedGradCAM(Contrasted, GradCAM):
+    """Grad-CAM, empty where nothing stands out."""
+
+
+class ContrastedHiResCAM(Contrasted, HiResCAM):
+    """HiResCAM, empty where nothing stands out."""
+
+
+class ScoreCAM(Contrasted):
+    """Score-CAM: each feature map masks the image, and weighs by what it keeps of the score.
 
     Sources: H. Wang and others, Score-CAM: Score-Weighted Visual Explanations for Convolutional
     Neural Networks, CVPR Workshops 2020. As in its faster variants only the maps that vary most
-    are tried. Weights are the gains over an empty image, at least 0, without the paper's softmax:
-    that lets one map outweigh all others where the score is a sum over pixels, and makes them all
-    alike where it is a probability.
+    are tried. A map gains what it keeps of the score over an empty image, at least 0, and weighs
+    how much more that is than the mean gain: what all maps keep alike would add up their noise.
+    The paper's softmax lets one map outweigh all others where the score is a sum over pixels, and
+    makes them all alike where it is a probability. Where no map keeps 5 % of the score, or all keep
+    the same to 5 %, they say nothing and weigh nothing.
 
     Args:
         model: The network.
@@ -63,15 +83,24 @@ class ScoreCAM(BaseCAM):
         low, high = masks.amin((1, 2, 3), keepdim=True), masks.amax((1, 2, 3), keepdim=True)
         masks = (masks - low) / (high - low).clamp(min=1e-8)
         with torch.no_grad():
-            empty = targets[0](self.model(torch.zeros_like(input_tensor))[0])
-            gains = [
-                targets[0](output) - empty
+            ends = torch.cat([torch.zeros_like(input_tensor), input_tensor])
+            empty, whole = (targets[0](output) for output in self.model(ends))
+            values = [
+                targets[0](output)
                 for part in torch.split(masks, _BATCH)
                 for output in self.model(input_tensor * part)
             ]
+        gains = (torch.stack(values) - empty).float().cpu().clamp(min=0)
         weights = torch.zeros(1, len(maps))
-        weights[0, chosen.cpu()] = torch.stack(gains).float().cpu().clamp(min=0)
+        if not _says_nothing(gains, float(whole - empty)):
+            weights[0, chosen.cpu()] = gains - gains.mean() if len(gains) > 1 else gains
         return weights.numpy()
+
+
+def _says_nothing(gains: Tensor, whole: float) -> bool:
+    """Tell whether maps keep next to nothing of a score, or all the same."""
+    alike = len(gains) > 1 and float(gains.std()) <= _FLAT * float(gains.mean())
+    return alike or float(gains.max()) <= _FLAT * abs(whole)
 
 
 @dataclass(frozen=True)
@@ -82,7 +111,7 @@ class Explanation:
         target: What is explained.
         layer: Name of the layer that the maps were made on.
         maps: Heatmaps by method, Grad-CAM or HiResCAM first and Score-CAM second: in [0, 1] with 1
-            for the strongest, float32 [H, W].
+            for the strongest, float32 [H, W]; 0 everywhere where nothing stands out.
         box: Left, top, right, bottom of the detection that is explained, pixels, float32 [4].
     """
 
@@ -97,7 +126,9 @@ def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> 
 
     Grad-CAM weighs each feature map by its mean gradient. The score of a detection has a gradient
     at one place only, which the mean would spread over all objects, so that detectors are explained
-    by HiResCAM: gradient times feature map, place by place.
+    by HiResCAM: gradient times feature map, place by place. Of detectors with two stages the second
+    judges the explained region alone, whatever is proposed for a masked image: else any other
+    object of the class would keep up the score, and Score-CAM's weights would all be alike.
 
     Sources: R. Selvaraju and others, Grad-CAM: Visual Explanations from Deep Networks via
     Gradient-based Localization, ICCV 2017; R. Draelos, L. Carin, Use HiResCAM instead of Grad-CAM
@@ -114,11 +145,10 @@ def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> 
     scores = ClassScores(task)
     device = evaluating(scores)
     pixels = task.normalize(image[None].to(device))
-    with torch.no_grad():
-        target = find_target(task, scores(pixels)[0])
+    target = find_target(task, scores, pixels)
     chosen = choose_layer(scores, pixels, target, layer)
     detects = isinstance(task, Detection | InstanceSegmentation)
-    by_gradient = ("HiResCAM", HiResCAM) if detects else ("Grad-CAM", GradCAM)
+    by_gradient = ("HiResCAM", ContrastedHiResCAM) if detects else ("Grad-CAM", ContrastedGradCAM)
     maps = {
         name: _run(method(scores, [chosen.module], chosen.as_maps), pixels, target)
         for name, method in (by_gradient, ("Score-CAM", ScoreCAM))

@@ -3,5 +3,5 @@
 from viewfinder.errors import ViewfinderError
 
 
-class NoFeatureMapsError(ViewfinderError):
-    """A network without a layer that a heatmap could be made on."""
+class NothingToDrawError(ViewfinderError):
+    """A network without the feature maps or convolutions that a picture is made of."""

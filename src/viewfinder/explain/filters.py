@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
 from viewfinder.drawing.mosaic import mosaic, scale
-from viewfinder.errors import ViewfinderError
+from viewfinder.errors import ViewfinderError, did_you_mean
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.explain.recording import LayerOutput, evaluating, record
 from viewfinder.progress import progress
 from viewfinder.tasks import VisionTask
@@ -50,7 +51,7 @@ def exciting_pictures(
     size: tuple[int, int],
     channels: int = 3,
     *,
-    layers: int = 4,
+    layers: int | Sequence[str] = 4,
     filters: int = 16,
     steps: int = _STEPS,
 ) -> list[LayerFilters]:
@@ -68,9 +69,13 @@ def exciting_pictures(
         size: Height and width of the network's input, pixels. Pictures are made at 64 to 128
             pixels where the network takes other sizes, and lose an eighth at each side.
         channels: Channels of the images.
-        layers: How many convolutions, spread from the first to the last.
+        layers: How many convolutions, spread from the first to the last, or which, by name.
         filters: How many filters of each.
         steps: Steps uphill.
+
+    Raises:
+        NothingToDrawError: If there is no convolution with feature maps.
+        ViewfinderError: If there is none of that name.
     """
     device = evaluating(task)
     probe = torch.zeros(1, channels, *size, dtype=torch.uint8, device=device)
@@ -78,8 +83,13 @@ def exciting_pictures(
         recorded = record(task.model, lambda: task.model(task.normalize(probe)))
     found = [layer for layer in recorded if isinstance(layer.module, nn.Conv2d)]
     found = [layer for layer in found if len(layer.outputs[0]) == 1 and layer.layout is not None]
-    chosen = sorted({round(n) for n in np.linspace(0, len(found) - 1, min(layers, len(found)))})
-    side = _picture_size(task, found[0].module, size, channels) if found else size
+    if not found:
+        raise NothingToDrawError(
+            f"The network {type(task.model).__name__} has no convolution with feature maps, so "
+            "there are no filters to excite."
+        )
+    chosen = _choose([layer.name for layer in found], layers)
+    side = _picture_size(task, found[0].module, size, channels)
     with progress(chosen, "excite filters", len(chosen)) as each:
         return [
             LayerFilters(
@@ -90,6 +100,20 @@ def exciting_pictures(
             )
             for index in each
         ]
+
+
+def _choose(names: Sequence[str], wanted: int | Sequence[str]) -> list[int]:
+    """Return the places of convolutions, in the order in which they run."""
+    if isinstance(wanted, int):
+        last = len(names) - 1
+        return sorted({round(n) for n in np.linspace(0, last, min(wanted, len(names)))})
+    for name in wanted:
+        if name not in names:
+            raise ViewfinderError(
+                f"The network has no convolution {name!r} with feature maps."
+                f"{did_you_mean(name, names)} There are: {', '.join(names)}."
+            )
+    return sorted({names.index(name) for name in wanted})
 
 
 def draw_filters(path: Path, layers: Sequence[LayerFilters]) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
 from viewfinder.drawing.mosaic import grid_columns, mosaic, scale
-from viewfinder.errors import ViewfinderError
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.tasks import VisionTask
 
 _LARGEST_SIDE = 72
@@ -21,12 +21,12 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
     """Return the first convolution in the order of the network's layers, with its name.
 
     Raises:
-        ViewfinderError: If there is none.
+        NothingToDrawError: If there is none.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):
             return name, module
-    raise ViewfinderError(
+    raise NothingToDrawError(
         f"The network {type(network).__name__} has no convolution, so it has no kernels to draw."
     )
 
@@ -38,7 +38,7 @@ def draw_kernels(path: Path, task: VisionTask) -> None:
     negative weights to red for positive ones.
 
     Raises:
-        ViewfinderError: If there is none.
+        NothingToDrawError: If there is none.
     """
     name, module = first_convolution(task.model)
     weights = module.weight.detach().float().cpu().numpy()

@@ -18,7 +18,10 @@ from viewfinder.explain.class_activation import Explanation, Heat
 from viewfinder.explain.subject import Subject
 
 _SIDE = 224
-_GAP, _CAPTION, _FOOTER = 4, 44, 46
+_GAP, _CAPTION, _FOOTER = 4, 66, 46
+_TITLE, _FIRST_LINE, _SECOND_LINE, _COLOUR_BAR = 16, 22, 40, 36
+_LEAST_WIDTH = 720
+_LAYER_CHARACTERS = 60
 _OPACITY = 0.6
 _COLOURS = "inferno"
 _DETECTION = "#00FCCF"
@@ -46,27 +49,25 @@ def draw_heatmaps(
     columns = 1 if len(subjects) == 1 else 2
     rows = -(-len(subjects) // columns)
     cell = 3 * (width + _GAP) + 2 * MARGIN
-    whole = max(2 * MARGIN + columns * cell - 2 * MARGIN, 720)
+    line = height + _CAPTION
     canvas = Canvas(
-        HEADER + rows * (height + _CAPTION + 22) + _FOOTER,
-        whole,
+        HEADER + rows * line + _FOOTER,
+        max(columns * cell, _LEAST_WIDTH),
         heading=heading,
         key=_key(explanations),
     )
     for index, (subject, explanation) in enumerate(zip(subjects, explanations, strict=True)):
         row, column = divmod(index, columns)
-        top = HEADER + row * (height + _CAPTION + 22)
-        left = MARGIN + column * cell
-        _draw_row(canvas, subject, explanation, classes, top, left)
-    layers = shorten(
-        ", ".join(dict.fromkeys(item.layer for item in explanations)), 60, keep_end=True
-    )
+        place = HEADER + row * line, MARGIN + column * cell
+        _draw_row(canvas, subject, explanation, classes, *place)
+    layers = ", ".join(dict.fromkeys(item.layer for item in explanations))
+    layers = shorten(layers, _LAYER_CHARACTERS, keep_end=True)
     canvas.colour_bar(
         colormaps[_COLOURS],
         "0",
         "strongest",
         left=MARGIN + 6,
-        top=canvas.height - 36,
+        top=canvas.height - _COLOUR_BAR,
         label=f"evidence for the class, each map on its own scale; layer: {layers}",
     )
     canvas.save(path)
@@ -88,23 +89,21 @@ def _draw_row(
 ) -> None:
     picture = _tile(subject)
     height, width = picture.shape[:2]
+    rows, columns = subject.image.shape[-2:]
     panels = {"image": picture}
     panels |= {name: overlay(picture, heat) for name, heat in explanation.maps.items()}
     for number, (name, panel) in enumerate(panels.items()):
         start = left + number * (width + _GAP)
         canvas.write(start, top, name, points=8, colour=FAINT)
-        axes = canvas.axes(start, top + 16, height, width)
-        frame = subject.image.shape[-2:]
-        axes.imshow(
-            panel, extent=(0, frame[1], frame[0], 0), interpolation="nearest", aspect="auto"
-        )
-        axes.set(xlim=(0, frame[1]), ylim=(frame[0], 0))
+        axes = canvas.axes(start, top + _TITLE, height, width)
+        axes.imshow(panel, extent=(0, columns, rows, 0), interpolation="nearest", aspect="auto")
+        axes.set(xlim=(0, columns), ylim=(rows, 0))
         _draw_truth(axes, subject, explanation)
     room = int(3 * width / _CHARACTER_PIXELS)
     caption = describe(subject, explanation, classes)
-    canvas.write(left, top + height + 22, shorten(caption, room + 4), points=9.5)
+    canvas.write(left, top + height + _FIRST_LINE, shorten(caption, room + 4), points=9.5)
     name = shorten(subject.name, int(1.25 * room), keep_end=True)
-    canvas.write(left, top + height + 40, name, points=7, colour=FAINT)
+    canvas.write(left, top + height + _SECOND_LINE, name, points=7, colour=FAINT)
 
 
 def describe(subject: Subject, explanation: Explanation, classes: Sequence[str]) -> str:
@@ -114,7 +113,7 @@ def describe(subject: Subject, explanation: Explanation, classes: Sequence[str])
     if subject.labels:
         text += f"   (true: {', '.join(classes[label] for label in subject.labels)})"
     empty = [name for name, heat in explanation.maps.items() if not heat.any()]
-    return f"{text}   nothing in {' or '.join(empty)}" if empty else text
+    return f"{text}   nothing stands out in {' or '.join(empty)}" if empty else text
 
 
 def overlay(picture: NDArray[np.uint8], heat: Heat) -> NDArray[np.uint8]:

@@ -1,6 +1,5 @@
 """The layer table as a file and for a terminal."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from viewfinder.explain.layer_table import LayerRow
+from viewfinder.tables import write_table
 
 _MIB = 2**20
 
@@ -20,26 +20,27 @@ def write_layers(path: Path, rows: Sequence[LayerRow], batch_size: int) -> None:
         rows: What ``layer_table`` returned.
         batch_size: Images in the batch whose memory is reckoned.
     """
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(
-            [
-                "layer",
-                "kind",
-                "output",
-                "parameters",
-                "multiply_adds",
-                "receptive_field",
-                f"mib_for_batch_of_{batch_size}",
-            ]
-        )
-        for row in rows:
-            figures = (row.parameters, row.multiply_adds, row.field_text)
-            memory = f"{batch_size * row.bytes / _MIB:.4f}"
-            writer.writerow([row.name, row.kind, row.shape, *figures, memory])
-        parameters, multiply_adds, size = totals(rows)
-        memory = f"{batch_size * size / _MIB:.4f}"
-        writer.writerow(["total", "", "", parameters, multiply_adds, "", memory])
+    columns = (
+        "layer",
+        "kind",
+        "output",
+        "parameters",
+        "multiply_adds",
+        "receptive_field",
+        f"mib_for_batch_of_{batch_size}",
+    )
+    parameters, multiply_adds, size = totals(rows)
+    total = ("total", "", "", parameters, multiply_adds, "", _mib(size, batch_size))
+    write_table(path, columns, [*(_figures(row, batch_size) for row in rows), total])
+
+
+def _figures(row: LayerRow, batch_size: int) -> tuple[str | int, ...]:
+    figures = (row.parameters, row.multiply_adds, row.field_text)
+    return (row.name, row.kind, row.shape, *figures, _mib(row.bytes, batch_size))
+
+
+def _mib(size: int, batch_size: int) -> str:
+    return f"{batch_size * size / _MIB:.4f}"
 
 
 def printed_layers(rows: Sequence[LayerRow], batch_size: int, *, title: str) -> Table:

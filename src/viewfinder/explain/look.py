@@ -1,10 +1,12 @@
 """Everything there is to see inside a trained network, written to a folder."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.explain.errors import NothingToDrawError
 from viewfinder.explain.subject import Subject
 from viewfinder.tasks import VisionTask
 
@@ -12,7 +14,47 @@ if TYPE_CHECKING:
     from viewfinder.explain.layer_table import LayerRow
 
 Part = Literal["heatmaps", "activations", "filters", "layers", "kernels"]
-PARTS: tuple[Part, ...] = get_args(Part)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What may be chosen about a look inside.
+
+    Attributes:
+        layer: The layer of the heatmaps; None takes the last one with feature maps.
+        filters: Of how many convolutions to show filters, or of which, by name.
+        batch_size: Images in the batch whose memory is reckoned.
+    """
+
+    layer: str | None = None
+    filters: int | Sequence[str] = 4
+    batch_size: int = 32
+
+
+_DEFAULT = Choices()
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What every part is made from."""
+
+    task: VisionTask
+    subjects: Sequence[Subject]
+    folder: Path
+    name: str
+    choices: Choices
+
+    @property
+    def first(self) -> Subject:
+        return self.subjects[0]
+
+    @property
+    def channels(self) -> int:
+        return int(self.first.image.shape[0])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.first.image.shape[1], self.first.image.shape[2]
 
 
 def look_inside(
@@ -21,9 +63,8 @@ def look_inside(
     folder: Path,
     *,
     name: str,
-    layer: str | None = None,
-    batch_size: int = 32,
-    parts: Collection[Part] = PARTS,
+    parts: Collection[Part] | None = None,
+    choices: Choices = _DEFAULT,
 ) -> "list[LayerRow]":
     """Look into a trained network and write what is seen.
 
@@ -32,43 +73,34 @@ def look_inside(
         subjects: Images, all of one size; the first one is also taken where one suffices.
         folder: An existing folder.
         name: What to call the network in titles.
-        layer: The layer of the heatmaps; None takes the last one with feature maps.
-        batch_size: Images in the batch whose memory is reckoned.
         parts: What to write: ``heatmaps`` (heatmaps.png), ``activations`` (activations/,
             silent_channels.csv and .png), ``filters`` (filters.png, kernels_first_layer.png),
-            ``layers`` (layers.csv) and ``kernels`` (lecture_kernels.png).
+            ``layers`` (layers.csv) and ``kernels`` (lecture_kernels.png). None writes all but those
+            that the network has nothing for, and says which.
+        choices: Layers, and the size of the batch.
 
     Returns:
         The layer table, if it was asked for.
 
     Raises:
+        NothingToDrawError: If the network has nothing for one of the ``parts``.
         ViewfinderError: If there is no image, or the network has no such layer.
     """
     if not subjects:
         raise ViewfinderError("There is no image to look into the network with. Give one or more.")
-    first = subjects[0]
-    if "heatmaps" in parts:
-        write_heatmaps(folder / "heatmaps.png", task, subjects, name=name, layer=layer)
-    if "activations" in parts:
-        _write_activations(task, first, folder)
-    channels, size = int(first.image.shape[0]), (first.image.shape[1], first.image.shape[2])
-    if "filters" in parts:
-        from viewfinder.explain.filters import draw_filters, exciting_pictures
-        from viewfinder.explain.first_kernels import draw_kernels
-
-        draw_kernels(folder / "kernels_first_layer.png", task)
-        draw_filters(folder / "filters.png", exciting_pictures(task, size, channels))
+    look = _Look(task, subjects, folder, name, choices)
     rows: list[LayerRow] = []
-    if "layers" in parts:
-        from viewfinder.explain.layer_listing import write_layers
-        from viewfinder.explain.layer_table import layer_table
-
-        rows = layer_table(task, size, channels)
-        write_layers(folder / "layers.csv", rows, batch_size)
-    if "kernels" in parts:
-        from viewfinder.explain.lecture_kernels import draw_lecture_kernels
-
-        draw_lecture_kernels(folder / "lecture_kernels.png", first.pixels, subject=first.name)
+    for part, write in _WRITERS.items():
+        if parts is not None and part not in parts:
+            continue
+        try:
+            rows += write(look) or ()
+        except NothingToDrawError as reason:
+            if parts is not None:
+                raise NothingToDrawError(
+                    f"{reason} Leave out --only {part}: without --only all else is written."
+                ) from reason
+            print(f"Left out {part}: {reason}")
     return rows
 
 
@@ -90,7 +122,7 @@ def write_heatmaps(
         layer: The layer of the heatmaps; None takes the last one with feature maps.
 
     Raises:
-        NoFeatureMapsError: If the network has no layer with feature maps.
+        NothingToDrawError: If the network has no layer with feature maps.
         ViewfinderError: If it has no layer of that name.
     """
     from viewfinder.explain.class_activation import explain_image
@@ -108,19 +140,54 @@ def write_heatmaps(
     )
 
 
-def _write_activations(task: VisionTask, subject: Subject, folder: Path) -> None:
+def _heatmaps(look: _Look) -> None:
+    path = look.folder / "heatmaps.png"
+    write_heatmaps(path, look.task, look.subjects, name=look.name, layer=look.choices.layer)
+
+
+def _activations(look: _Look) -> None:
     from viewfinder.explain.activations import (
         read_activations,
         write_activations,
         write_silent_channels,
     )
 
-    layers = read_activations(task, subject.image)
-    if not layers:
-        raise ViewfinderError(
-            f"The network {type(task.model).__name__} has no layer with feature maps, so it has no "
-            "activations to draw. Leave them out with --only heatmaps, filters, layers or kernels."
-        )
-    (folder / "activations").mkdir()
-    write_activations(folder / "activations", layers, subject=subject.name)
-    write_silent_channels(folder, layers)
+    layers = read_activations(look.task, look.first.image)
+    (look.folder / "activations").mkdir()
+    write_activations(look.folder / "activations", layers, subject=look.first.name)
+    write_silent_channels(look.folder, layers)
+
+
+def _filters(look: _Look) -> None:
+    from viewfinder.explain.filters import draw_filters, exciting_pictures
+    from viewfinder.explain.first_kernels import draw_kernels
+
+    draw_kernels(look.folder / "kernels_first_layer.png", look.task)
+    layers = look.choices.filters
+    pictures = exciting_pictures(look.task, look.size, look.channels, layers=layers)
+    draw_filters(look.folder / "filters.png", pictures)
+
+
+def _layers(look: _Look) -> "list[LayerRow]":
+    from viewfinder.explain.layer_listing import write_layers
+    from viewfinder.explain.layer_table import layer_table
+
+    rows = layer_table(look.task, look.size, look.channels)
+    write_layers(look.folder / "layers.csv", rows, look.choices.batch_size)
+    return rows
+
+
+def _kernels(look: _Look) -> None:
+    from viewfinder.explain.lecture_kernels import draw_lecture_kernels
+
+    path = look.folder / "lecture_kernels.png"
+    draw_lecture_kernels(path, look.first.pixels, subject=look.first.name)
+
+
+_WRITERS: "Mapping[Part, Callable[[_Look], list[LayerRow] | None]]" = {
+    "heatmaps": _heatmaps,
+    "activations": _activations,
+    "filters": _filters,
+    "layers": _layers,
+    "kernels": _kernels,
+}

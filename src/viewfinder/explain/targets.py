@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.errors import ViewfinderError
-from viewfinder.models.dense import DenseDetector
+from viewfinder.models.region_detector import RegionDetector
 from viewfinder.tasks import (
     Classification,
     Detection,
@@ -35,6 +35,10 @@ class ClassScores(nn.Module):
     Args:
         task: The task.
 
+    Attributes:
+        region: The only candidate of a detector with two stages, left, top, right, bottom in
+            pixels, [4]; None for all that it proposes itself, which change with the image.
+
     Raises:
         ViewfinderError: If the task has no class scores.
     """
@@ -42,11 +46,18 @@ class ClassScores(nn.Module):
     def __init__(self, task: VisionTask) -> None:
         super().__init__()
         self.network = task.model
+        self.region: Tensor | None = None
         self._read = _reader(task)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Map normalised images [B, channels, H, W] to class scores."""
-        return self._read(self.network(pixels))
+        return self.read(self.network(pixels))
+
+    def read(self, outputs: Any) -> Tensor:
+        """Take the class scores from what the network gave."""
+        if self.region is not None and isinstance(self.network, RegionDetector):
+            return self.network.scores_of_region(outputs, self.region)
+        return self._read(outputs)
 
 
 @dataclass(frozen=True)
@@ -68,25 +79,33 @@ class Target:
     mask: Tensor | None = None
 
 
-def find_target(task: VisionTask, scores: Tensor) -> Target:
+def find_target(task: VisionTask, scores: ClassScores, pixels: Tensor) -> Target:
     """Choose what to explain for one image: its best class, its best detection, its largest class.
+
+    Of a detector with two stages ``scores`` judges nothing but the region of that detection from
+    here on: of all proposals the best one is another object as soon as this one is covered.
 
     Args:
         task: The task.
-        scores: What ``ClassScores`` gives for the image alone, without the first dimension.
+        scores: Its class scores.
+        pixels: The normalised image, [1, channels, H, W].
     """
-    scores = scores.detach()
+    with torch.no_grad():
+        outputs = scores.network(pixels)
+        found = scores.read(outputs)[0]
     if isinstance(task, SemanticSegmentation):
-        return _largest_class(scores, task.classes)
+        return _largest_class(found, task.classes)
     if isinstance(task, Detection | InstanceSegmentation):
-        place, label = divmod(int(scores.argmax()), scores.shape[-1])
-        value = _at(place, label) if isinstance(task.model, DenseDetector) else _best_of(label)
-        return Target(label, float(scores[place, label]), "", value)
-    label = int(scores.argmax())
+        place, label = divmod(int(found.argmax()), found.shape[-1])
+        score = float(found[place, label])
+        if isinstance(scores.network, RegionDetector):
+            scores.region, place = scores.network.proposed(outputs)[0, place], 0
+        return Target(label, score, "", lambda values: values[place, label])
+    label = int(found.argmax())
     if isinstance(task, Calibrated):
-        probabilities = task.probabilities(scores[None])[0]
+        probabilities = task.probabilities(found[None])[0]
     else:
-        probabilities = scores.sigmoid()
+        probabilities = found.sigmoid()
     return Target(label, float(probabilities[label]), "", ClassifierOutputTarget(label))
 
 
@@ -115,12 +134,3 @@ def _largest_class(logits: Tensor, classes: list[str]) -> Target:
     mask = (found == label).cpu()
     value = SemanticSegmentationTarget(label, mask.numpy())
     return Target(label, float(mask.float().mean()), " of the area", value, mask)
-
-
-def _at(place: int, label: int) -> Callable[[Tensor], Tensor]:
-    return lambda scores: scores[place, label]
-
-
-def _best_of(label: int) -> Callable[[Tensor], Tensor]:
-    """Return the class's best score: what is proposed at a place changes with the image."""
-    return lambda scores: scores[:, label].amax()

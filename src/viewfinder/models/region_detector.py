@@ -198,6 +198,16 @@ class RegionDetector(nn.Module):
         logits, _ = self._judge(outputs, number_regions(proposals))
         return _class_scores(logits, objectness)
 
+    def scores_of_region(self, outputs: RegionOutputs, region: Tensor) -> Tensor:
+        """Return the scores of the classes of one region [4] of each image, [B, 1, C]."""
+        regions = region.expand(outputs.levels[0].shape[0], 1, 4)
+        logits, _ = self._judge(outputs, number_regions(regions))
+        return _class_scores(logits, torch.ones_like(regions[..., 0]))
+
+    def proposed(self, outputs: RegionOutputs) -> Tensor:
+        """Return the regions that ``scores`` judges, in pixels, [B, P, 4]."""
+        return self.proposal_network.best(outputs.proposals, outputs.size)[0]
+
     def _judge(self, outputs: RegionOutputs, regions: Tensor) -> tuple[Tensor, Tensor]:
         """Return class logits [R, C + 1] and box deltas [R, 4 * (C + 1)] of regions [R, 5]."""
         heads = self.roi_heads

@@ -56,6 +56,7 @@ def main(name: str) -> None:
             images = partial(model.data.images, "test")
             figures = write_report(predictions, images, reports, training_images=counts)
         _draw_heatmaps(model, predictions, reports / "plots" / "heatmaps.png")
+        _look_inside(model, reports)
         _draw_training(model, training, reports, list(figures))
         with new_file(reports / "report.html") as path:
             write_page(path, collect_facts(model, predictions, name, reports), figures, reports)
@@ -104,7 +105,7 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
     import numpy as np
 
     from viewfinder.evaluation.selection import even_positions
-    from viewfinder.explain import NoFeatureMapsError, subjects_of_batch, write_heatmaps
+    from viewfinder.explain import NothingToDrawError, subjects_of_batch, write_heatmaps
 
     worst = np.argsort(predictions.column("score"), kind="stable")[:_EXPLAINED].tolist()
     rows = list(dict.fromkeys([*worst, *even_positions(len(predictions), _EXPLAINED)]))
@@ -112,8 +113,25 @@ def _draw_heatmaps(model: "Trained", predictions: "PredictionsFile", path: Path)
     try:
         with new_file(path) as draft:
             write_heatmaps(draft, model.task, subjects, name=model.config.name)
-    except NoFeatureMapsError as reason:
+    except NothingToDrawError as reason:
         print(f"No heatmaps: {reason}")
+
+
+def _look_inside(model: "Trained", reports: Path) -> None:
+    """Write what the network's layers cost, and which of their channels say nothing."""
+    from viewfinder.explain import subjects_of_batch
+    from viewfinder.explain.summary import write_summary
+
+    (subject,) = subjects_of_batch(model.data.images("test", [0]))
+    height, width = model.config.image.size
+    write_summary(
+        model.task,
+        subject,
+        reports / "plots",
+        reports / "tables",
+        size=(height, width),
+        batch_size=model.config.loader.batch_size,
+    )
 
 
 def _draw_training(

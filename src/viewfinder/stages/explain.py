@@ -10,6 +10,8 @@ from viewfinder.workspace import project_dir
 if TYPE_CHECKING:
     from viewfinder.explain import Part, Subject
 
+_FILTER_LAYERS = 4
+
 
 def main(
     experiment: str,
@@ -17,6 +19,7 @@ def main(
     layer: str | None = None,
     count: int = 8,
     batch: int = 32,
+    filters: Sequence[str] = (),
     only: Sequence[str] | None = None,
 ) -> None:
     """Write ``reports/<experiment>/explain/`` and print the layer table.
@@ -27,6 +30,7 @@ def main(
         layer: The layer of the heatmaps; None takes the last one with feature maps.
         count: How many images of the test split.
         batch: Images in the batch whose memory is reckoned.
+        filters: Of how many convolutions to show filters, or of which, by name; empty for 4.
         only: Which parts to write; None for all.
 
     Raises:
@@ -36,6 +40,7 @@ def main(
     for name, value in (("--count", count), ("--batch", batch)):
         if value < 1:
             raise ViewfinderError(f"{name} is {value}; expected 1 or more.")
+    shown = _filter_layers(filters)
     project = project_dir()
     folder = project / "models" / experiment
     _check_model(folder)
@@ -46,7 +51,7 @@ def main(
 
     from rich.console import Console
 
-    from viewfinder.explain import PARTS, look_inside
+    from viewfinder.explain import Choices, look_inside
     from viewfinder.explain.layer_listing import printed_layers
     from viewfinder.outputs import new_folder
     from viewfinder.stages.trained import load_task
@@ -64,14 +69,27 @@ def main(
             subjects,
             draft,
             name=experiment,
-            layer=layer,
-            batch_size=batch,
-            parts=cast("Sequence[Part]", only) if only else PARTS,
+            parts=cast("Sequence[Part]", only) if only else None,
+            choices=Choices(layer=layer, filters=shown, batch_size=batch),
         )
     console = Console(highlight=False)
     if rows:
         console.print(printed_layers(rows, batch, title=f"Layers of {experiment}"))
     print(f"Pictures and tables: reports/{experiment}/explain/")
+
+
+def _filter_layers(words: Sequence[str]) -> int | Sequence[str]:
+    """Tell a number of convolutions from their names."""
+    numbers = [int(word) for word in words if word.lstrip("-").isdecimal()]
+    if not words:
+        return _FILTER_LAYERS
+    if not numbers:
+        return words
+    if len(words) > 1 or numbers[0] < 1:
+        raise ViewfinderError(
+            f"--filters is {' '.join(words)}; expected one number from 1 on, or names of layers."
+        )
+    return numbers[0]
 
 
 def _check_model(folder: Path) -> None:

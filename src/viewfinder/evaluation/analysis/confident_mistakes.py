@@ -9,7 +9,7 @@ import numpy as np
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.selection import Images, examples_of
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 
 _MOST = 16
 _DECIMALS = 5

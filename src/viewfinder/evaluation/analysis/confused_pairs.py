@@ -12,7 +12,7 @@ from viewfinder.evaluation.measures.image_classes import ImageClasses
 from viewfinder.evaluation.measures.measure import Measure
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.predictions.file import PredictionsFile
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 
 _DECIMALS = 5
 

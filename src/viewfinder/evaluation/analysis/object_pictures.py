@@ -16,7 +16,7 @@ from viewfinder.evaluation.measures.error_types import ErrorType
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import decode_masks
 from viewfinder.evaluation.selection import Images
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 
 Row = dict[str, Any]
 Kind = Literal["true", "predicted"]

@@ -12,8 +12,8 @@ from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import LEAST_GROUPS, interval, metric_figure, resampled_weights
 from viewfinder.evaluation.measures.measure import Measure, Weights
 from viewfinder.evaluation.predictions.file import PredictionsFile
-from viewfinder.evaluation.tables import write_table
 from viewfinder.progress import progress
+from viewfinder.tables import write_table
 
 RESAMPLES = 200
 MOST_GROUPS = 8

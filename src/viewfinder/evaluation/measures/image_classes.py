@@ -23,7 +23,7 @@ from viewfinder.evaluation.ranking_curves import (
     precision_recall_curves,
     roc_curves,
 )
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 from viewfinder.tasks.matching import GOOD_IOU
 
 _TOP = 5

@@ -8,7 +8,7 @@ import numpy as np
 from viewfinder.evaluation.measures.average_precision import ClassMatches
 from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, rounded_or_blank
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 from viewfinder.tasks.matching import IOU_50, Floats
 
 _COLUMNS = ("class", "threshold", "objects", "told", *PRECISION_RECALL)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from viewfinder.evaluation.tables import write_table
+from viewfinder.tables import write_table
 
 Row = list[str | int | float | None]
 
