@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from patches import NORMALISATION, SIDE, TinyNet, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
 
@@ -198,6 +200,24 @@ def test_clipped_gradients_move_less(data: VisionDataModule, tmp_path: Path) -> 
         train(task, data, tmp_path / str(clip), 1, trainer=options)
         moved.append(float((task.model.state_dict()["head.2.weight"] - before).norm()))
     assert moved[1] <= 1e-4 < moved[0]
+
+
+def test_a_fused_optimizer_takes_clipped_gradients_of_lower_precision(
+    data: VisionDataModule, tmp_path: Path
+) -> None:
+    kinds = []
+
+    class Watched(Classification):
+        def on_train_start(self) -> None:
+            (group,) = self.trainer.optimizers[0].param_groups
+            kinds.append((group["fused"], group["lr"]))
+
+    config = OmegaConf.load(Path(__file__).parents[1] / "conf" / "optimizer" / "adamw.yaml")
+    adamw = instantiate(config)
+    for options in ({"precision": "bf16-mixed", "gradient_clip_val": 1.0}, {}):
+        task = make_task(Watched, optimizer=adamw)
+        train(task, data, tmp_path / str(len(options)), 1, trainer=options)
+    assert kinds == [(False, config.lr), (True, config.lr)]
 
 
 def test_a_compiled_network_learns_the_same(data: VisionDataModule, tmp_path: Path) -> None:
@@ -404,8 +424,9 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert found[100] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("every", [1, 2])
 def test_a_plateau_lowers_the_rate_by_the_monitored_metric(
-    data: VisionDataModule, tmp_path: Path
+    data: VisionDataModule, tmp_path: Path, every: int
 ) -> None:
     seen = []
 
@@ -420,11 +441,13 @@ def test_a_plateau_lowers_the_rate_by_the_monitored_metric(
         optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1),
         schedule=Schedule(factory, mode_argument="mode"),
     )
-    result = train(task, data, tmp_path, 4)
+    validations = {"check_val_every_n_epoch": every}
+    result = train(task, data, tmp_path, 4 * every, trainer=validations)
     assert set(seen) == {"max"}
     found = [row["lr"] for row in result.history]
-    assert found[0] == 0.1
-    assert found[-1] <= 0.1 * found[1]
+    assert found[:every] == [0.1] * every
+    assert found[-1] <= 0.1 * found[every]
+    assert len(set(found)) <= 4  # no change without a validation
 
 
 def test_processes_share_the_samples_in_turns() -> None:

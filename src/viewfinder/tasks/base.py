@@ -1,6 +1,5 @@
 """What all tasks share: the only training and validation step."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -16,7 +15,8 @@ from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import View
 from viewfinder.errors import ViewfinderError
 from viewfinder.tasks.mirroring import merge_mirrored
-from viewfinder.tasks.parameter_groups import ParameterGroups, scale_rates
+from viewfinder.tasks.optimization import build_optimizer, build_schedule
+from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.tasks.schedule import Schedule
 
 Predictions = dict[str, Tensor]
@@ -255,16 +255,16 @@ class VisionTask(pl.LightningModule, ABC):
         """Build optimizer and schedule for Lightning."""
         if self.make_optimizer is None:
             raise ValueError("this task was built without an optimizer: it can predict, not train")
-        optimizer = self.make_optimizer(self.groups(self.model))
-        scale_rates(optimizer)
+        optimizer = build_optimizer(
+            self.make_optimizer, lambda: self.groups(self.model), self.trainer
+        )
         if self.schedule is None:
             return optimizer
-        whole = self.trainer.max_epochs or 1
-        epochs = self.epochs or whole
-        schedule = self.schedule.build(
+        schedule = build_schedule(
+            self.schedule,
             optimizer,
-            steps=math.ceil(self.trainer.estimated_stepping_batches * epochs / whole),
-            epochs=epochs,
+            self.trainer,
+            epochs=self.epochs,
             monitor=self.monitor,
             mode=self.mode,
         )
