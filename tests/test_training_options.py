@@ -25,6 +25,7 @@ from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.data.shards import ShardWriter
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localization as RawLocalization
+from viewfinder.models.localizer import Localizer
 from viewfinder.tasks import (
     Classification,
     Detection,
@@ -173,6 +174,21 @@ def test_lower_precision_trains_to_another_result(
     assert lower.dtype == torch.float32
     assert not torch.equal(full, lower)
     torch.testing.assert_close(full, lower, atol=0.1, rtol=0.1)
+
+
+def test_lower_precision_ends_with_the_network(tmp_path: Path) -> None:
+    made = patches(write_patches(tmp_path, "mask"), SemanticSegmentation)
+    losses = {"cross_entropy": 1.0, "dice": 1.0, "lovasz": 1.0, "focal": 1.0}
+    segmentation = make_task(SemanticSegmentation, losses=losses)
+    segmentation.model = nn.Conv2d(3, 4, 3, padding=1)
+    lower = {"precision": "bf16-mixed"}
+    assert train(segmentation, made, tmp_path / "state", 1, trainer=lower).history
+    localization = make_task(Localization, losses={"cross_entropy": 1.0})
+    localization.model = Localizer(4, backbone="test_byobnet")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = localization.outputs(torch.zeros(2, 3, 32, 32))
+    assert isinstance(outputs, RawLocalization)
+    assert outputs.logits.dtype == outputs.boxes.dtype == torch.float32
 
 
 def test_accumulated_gradients_step_less_often(data: VisionDataModule, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def rehearse(task: VisionTask, loader: DataLoader[Batch]) -> None:
     task.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = task.model(task.normalize(images))
+            outputs = task.outputs(task.normalize(images))
             task.losses(outputs, batch)
             height, width = images.shape[-2:]
             task.new_metrics().update(task.decode(outputs, (height, width)), batch)
