@@ -239,6 +239,22 @@ def test_two_processes_end_as_one_does(project: Path, run: Run, tmp_path: Path) 
         torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
 
 
+def test_each_job_of_a_sweep_has_its_own_processes(project: Path) -> None:
+    run = runner(project, VIEWFINDER_MLFLOW="0", **paths())
+    model = {"_target_": "patches.SignedNet", "folder": str(project)}
+    (project / "conf" / "model" / "signed.yaml").write_text(yaml.safe_dump(model))
+    words = [*TRAIN, "model=signed", "name=sweep", "optimizer=sgd", "loader.batch_size=8"]
+    several = ["trainer.strategy=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    run(*words, *several, "trainer.max_epochs=1", "seed=1,2", "-m")
+    (sweep,) = (project / "multirun" / "sweep").iterdir()
+    assert {path.name for path in sweep.iterdir()} == {"0", "1", "multirun.yaml"}
+    assert all((sweep / job / "report" / "train.json").is_file() for job in "01")
+    assert not (project / "outputs" / "sweep").exists()
+    processes = (project / "processes").read_text().split()
+    assert len(processes) == 4
+    assert len(set(processes)) == 3  # the first of both jobs, and a further one of each
+
+
 def test_in_a_terminal_a_bar_shows_the_metric_and_ctrl_c_ends_it(project: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
