@@ -39,6 +39,7 @@ from viewfinder.tasks.schedule import Schedule, inverse_time, warm_up_cosine
 from viewfinder.training.fit import FitResult, fit
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
+from viewfinder.training.tuning import tune
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +282,20 @@ def test_the_learning_rate_is_found_and_kept(
     assert "Chosen" not in capsys.readouterr().err
     assert rates[-1] == found
     assert len(again.history) == 2
+
+
+def test_only_the_first_process_tells_what_was_found(
+    data: VisionDataModule, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def optimizer(groups: Any, lr: float = 123.0) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, lr=lr)
+
+    options = TrainingOptions(find_lr=True)
+    task = make_task(Classification, optimizer=optimizer)
+    found = tune(task, data, trainer(1), options, tmp_path, first=False)
+    assert found["optimizer.lr"] > 0
+    assert "Chosen" not in capsys.readouterr().err
+    assert not (tmp_path / "tuned.json").exists()
 
 
 def test_the_batch_size_is_found(tmp_path: Path) -> None:

@@ -58,6 +58,20 @@ def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, 
             )
 
 
+def check_finders(trainer: pl.Trainer, options: TrainingOptions) -> None:
+    """Refuse to look for a batch size in several processes, of which one may run out of memory.
+
+    Raises:
+        ViewfinderError: If it is asked for.
+    """
+    if options.find_batch_size and trainer.world_size > 1:
+        raise ViewfinderError(
+            f"training.find_batch_size can't be used with {trainer.world_size} processes "
+            "(trainer.devices, trainer.num_nodes). Find it with trainer.devices=1, then set "
+            "loader.batch_size, which is that of one device, and training.find_batch_size=false."
+        )
+
+
 def check_batches(trainer: pl.Trainer, data: VisionDataModule) -> int:
     """Refuse limits that leave nothing to learn from or to validate; return batches an epoch.
 
