@@ -28,7 +28,7 @@ from viewfinder.models.segmenter import smp_model
 from viewfinder.stages.train import train
 from viewfinder.tasks import Classification, Detection, Localization, VisionTask
 from viewfinder.training.fit import fit
-from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.rehearsal import rehearse, rehearse_alone
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("viewfinder", "train", "dataset=patches", "model=tiny", "image.size=[16,16]")
@@ -196,6 +196,7 @@ def test_a_rehearsal_leaves_everything_as_it_was(data: VisionDataModule) -> None
     before = {name: value.clone() for name, value in task.state_dict().items()}
     generator = torch.get_rng_state()
     rehearse(task, data.val_dataloader())
+    rehearse_alone(task, data.val_dataloader())
     assert torch.equal(generator, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
     assert task.training

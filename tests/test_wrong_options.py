@@ -47,6 +47,11 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[Annotation, Path]
         ("label", [*TINY, "image=null"], ["image is None"]),
         ("label", [*TINY, "~model._target_"], ["model has no `_target_`"]),
         ("mask", [*SEGMENTATION, "image.size=[100,100]"], ["[2, 3, 100, 100]", "image.size"]),
+        (
+            "mask",
+            [*SEGMENTATION, "model=deeplabv3plus", "image.size=[32,32]", "loader.batch_size=1"],
+            ["DeepLabV3Plus", "one image", "loader.batch_size"],
+        ),
         ("mask", ["task=segmentation"], ["'segmentation'", "LayerNetwork"]),
         ("objects", ["task=detection"], ["'detection'", "LayerNetwork"]),
     ],

@@ -170,7 +170,7 @@ def prepare(
     trainer.strategy.checkpoint_io = WholeCheckpoints()
     check_finders(trainer, options)
     steps = check_batches(trainer, data)
-    prepare_task(task, data, options)
+    prepare_task(task, data, options, trainer.world_size)
     check_rates(task, options.phases or [], trainer, steps)
     return Training(task, data, make_trainer, options, state, trainer, best, history)
 

@@ -13,11 +13,19 @@ from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.training.failures import memory_errors
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase
-from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.rehearsal import rehearse, rehearse_alone
 
 
-def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOptions) -> None:
+def prepare_task(
+    task: VisionTask, data: VisionDataModule, options: TrainingOptions, processes: int
+) -> None:
     """Give a task what its options say, and see that it fits its network and its data.
+
+    Args:
+        task: The task.
+        data: Its data.
+        options: What its training does.
+        processes: How many train together.
 
     Raises:
         ViewfinderError: If it does not, or memory runs out.
@@ -27,6 +35,10 @@ def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOpti
     task.learn_from(data.splits["train"])
     with memory_errors(data.batch_size, data.transform.size):
         rehearse(task, data.val_dataloader())
+        # Phases may freeze what can't learn from one image, and processes may share statistics.
+        images = min(data.batch_size, len(data.splits["train"])) * processes
+        if images == 1 and not options.phases:
+            rehearse_alone(task, data.val_dataloader())
 
 
 def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, steps: int) -> None:
