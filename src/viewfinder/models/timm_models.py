@@ -14,7 +14,7 @@ from viewfinder.models.timm_weights import HUB, no_hub, weights_overlay
 
 _MOST_SUGGESTIONS = 5
 # What timm's networks raise for arguments they don't know, and its hub for weights it can't get.
-_BUILDING = (
+BUILDING = (
     AssertionError,
     AttributeError,
     LookupError,
@@ -103,7 +103,7 @@ def timm_strides(name: str) -> list[int]:
             strides: list[int] = timm.create_model(
                 name, features_only=True
             ).feature_info.reduction()
-    except _BUILDING as error:
+    except BUILDING as error:
         raise ViewfinderError(f"timm can't build {name!r} as a backbone: {error}.") from error
     return strides
 
@@ -131,7 +131,7 @@ def _create(
         network: Any = timm.create_model(
             name, pretrained=weights is not None, pretrained_cfg_overlay=overlay, **arguments
         )
-    except _BUILDING as error:
+    except BUILDING as error:
         if weights == HUB and isinstance(error, OSError | RuntimeError | ValueError):
             raise ViewfinderError(no_hub(name, error)) from error
         what = "classifier" if head else f"backbone with the feature maps {options['out_indices']}"
