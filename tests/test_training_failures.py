@@ -16,7 +16,8 @@ import torch
 import yaml
 from conftest import Run, runner, user_environment
 from mlflow import MlflowClient
-from patches import NORMALISATION, TinyNet, make_task, patches, trainer, write_patches
+from omegaconf import OmegaConf
+from patches import NORMALISATION, Annotation, TinyNet, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
 
 from viewfinder.assembly import build_task, build_training_options
@@ -26,8 +27,16 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localizer
 from viewfinder.models.segmenter import smp_model
 from viewfinder.stages.train import train
-from viewfinder.tasks import Classification, Detection, Localization, VisionTask
+from viewfinder.stages.trained import load_task
+from viewfinder.tasks import (
+    Classification,
+    Detection,
+    Localization,
+    SemanticSegmentation,
+    VisionTask,
+)
 from viewfinder.training.fit import fit
+from viewfinder.training.model_folder import write_model
 from viewfinder.training.rehearsal import rehearse, rehearse_alone
 
 ROOT = Path(__file__).parents[1]
@@ -101,10 +110,45 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_best(
     assert "learning rate 0.25" in message
     assert "optimizer.lr" in message
     assert network.left == -1
-    assert f"is kept in {tmp_path / 'best.ckpt'}" in message
+    assert f"is kept in {tmp_path / 'best.ckpt'}: ++model.weights=PATH" in message
     kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert kept["epoch"] == 0
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind", "words"),
+    [
+        ("label", Classification, ["model=tiny"]),
+        (
+            "mask",
+            SemanticSegmentation,
+            ["+experiment=segmentation", "model.encoder=tu-test_resnet"],
+        ),
+    ],
+)
+def test_a_checkpoint_gives_the_whole_network_its_weights(
+    project: Path, annotation: Annotation, kind: type[VisionTask], words: list[str], tmp_path: Path
+) -> None:
+    config = compose_config([*words, "dataset=patches", "image.size=[32,32]"], project)
+    made = patches(write_patches(tmp_path / "data", annotation), kind, size=(32, 32))
+    trained = build_task(config, ["a", "b", "c", "d"])
+    state = tmp_path / "state"
+    fit(trained, made, trainer(1), state=state, resume_from=None, logger=None)
+    given = [*words, "dataset=patches", f"++model.weights={state / 'best.ckpt'}"]
+    again = build_task(compose_config(given, project), ["a", "b", "c", "d"])
+    for name, value in trained.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+    chosen = compose_config(given, project)
+    OmegaConf.resolve(chosen)
+    description = {"classes": again.classes, "config": OmegaConf.to_container(chosen)}
+    (tmp_path / "model").mkdir()
+    write_model(tmp_path / "model", again.state_dict(), description)
+    (state / "best.ckpt").rename(state / "moved.ckpt")
+    assert load_task(tmp_path / "model")[0].classes == again.classes
+    (state / "moved.ckpt").rename(state / "best.ckpt")
+    with pytest.raises(ViewfinderError, match=r"best\.ckpt does not fit"):
+        build_task(compose_config(given, project), ["a", "b"])
 
 
 def test_a_diverging_training_is_a_failed_run(
