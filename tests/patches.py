@@ -1,6 +1,7 @@
 """Tiny pictures that are learnt in seconds: class k is a bright patch in quadrant k."""
 
 import io
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,15 @@ class TinyNet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.backbone(images))
         return logits
+
+
+class SignedNet(TinyNet):
+    """Writes the number of the process in which it is made into a file."""
+
+    def __init__(self, num_classes: int, folder: str) -> None:
+        super().__init__(num_classes, norm=False)
+        with (Path(folder) / "processes").open("a") as file:
+            file.write(f"{os.getpid()}\n")
 
 
 def make_task(kind: type[VisionTask], classes: int = 4, **options: Any) -> VisionTask:

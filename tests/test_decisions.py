@@ -19,7 +19,8 @@ from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.dataset import Batch, collate
 from viewfinder.tasks import Classification, Detection, VisionTask
-from viewfinder.tasks.base import Search
+from viewfinder.tasks.judging import judge
+from viewfinder.tasks.measuring import Search
 from viewfinder.tasks.temperature import TemperatureSearch
 from viewfinder.training.fit import fit
 from viewfinder.training.options import TrainingOptions
@@ -129,7 +130,7 @@ def test_a_temperature_has_bounds_and_says_nothing_of_nothing() -> None:
 def test_a_network_on_a_gpu_is_judged_there_and_its_answers_come_back() -> None:
     with FakeTensorMode():  # knows of devices that this machine lacks, and refuses to mix them
         task = boaster(1.0).to("cuda:0")
-        predictions, losses = task.judge(collate(honest_items(3, 0)))
+        predictions, losses = judge(task, collate(honest_items(3, 0)))
     assert predictions["probabilities"].device == losses.device == torch.device("cpu")
     assert losses.shape == (3,)
 

@@ -17,6 +17,7 @@ from viewfinder.models.dense import clip_boxes
 from viewfinder.models.feature_maps import FeaturePyramid
 from viewfinder.models.mask_rcnn import MaskRCNN, paste_masks
 from viewfinder.models.regions import RegionPool, number_regions
+from viewfinder.tasks import Detection, InstanceSegmentation
 
 
 def losses(detector: Any, outputs: Any) -> dict[str, Tensor]:
@@ -86,8 +87,10 @@ def test_losses_in_evaluation_mode_are_finite_without_objects(name: str) -> None
 @pytest.mark.parametrize("name", DETECTORS)
 def test_half_precision_is_left_behind_before_losses_and_boxes(name: str) -> None:
     detector = make_detector(name, score_threshold=0.0).train()
+    kind = InstanceSegmentation if name == "mask_rcnn" else Detection
+    task = kind(detector, [str(digit) for digit in range(CLASSES)], mean=[0.5], std=[0.5])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        outputs = detector(scenes()[0])
+        outputs = task.outputs(scenes()[0])
         found = losses(detector, outputs)
         decoded = detector.decode(outputs, (SIDE, SIDE))
     assert all(value.isfinite() and value.dtype == torch.float32 for value in found.values())

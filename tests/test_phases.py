@@ -112,6 +112,14 @@ def test_the_second_phase_learns_what_the_first_froze(
     assert [row["lr"] for row in rows] == pytest.approx([0.1, 0.0075, 0.005])
 
 
+def test_early_stopping_counts_in_the_last_phase_only(
+    data: VisionDataModule, tmp_path: Path
+) -> None:
+    phases = (Phase(sgd(0.0), freeze="backbone", epochs=4), Phase(sgd(0.0), freeze="backbone"))
+    result = train(make_task(Classification), data, tmp_path, *phases, epochs=9, early_stopping=2)
+    assert [row["phase"] for row in result.history] == [1, 1, 1, 1, 2, 2, 2]
+
+
 @pytest.mark.parametrize("cut", [1, 2, 3])
 def test_a_training_that_was_cut_off_ends_the_same(
     data: VisionDataModule, tmp_path: Path, cut: int

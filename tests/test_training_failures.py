@@ -16,7 +16,8 @@ import torch
 import yaml
 from conftest import Run, runner, user_environment
 from mlflow import MlflowClient
-from patches import NORMALISATION, TinyNet, make_task, patches, trainer, write_patches
+from omegaconf import OmegaConf
+from patches import NORMALISATION, Annotation, TinyNet, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
 
 from viewfinder.assembly import build_task, build_training_options
@@ -26,9 +27,17 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localizer
 from viewfinder.models.segmenter import smp_model
 from viewfinder.stages.train import train
-from viewfinder.tasks import Classification, Detection, Localization, VisionTask
+from viewfinder.stages.trained import load_task
+from viewfinder.tasks import (
+    Classification,
+    Detection,
+    Localization,
+    SemanticSegmentation,
+    VisionTask,
+)
 from viewfinder.training.fit import fit
-from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.model_folder import write_model
+from viewfinder.training.rehearsal import rehearse, rehearse_alone
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("viewfinder", "train", "dataset=patches", "model=tiny", "image.size=[16,16]")
@@ -101,10 +110,45 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_best(
     assert "learning rate 0.25" in message
     assert "optimizer.lr" in message
     assert network.left == -1
-    assert f"is kept in {tmp_path / 'best.ckpt'}" in message
+    assert f"is kept in {tmp_path / 'best.ckpt'}: ++model.weights=PATH" in message
     kept = torch.load(tmp_path / "best.ckpt", weights_only=True)
     assert kept["epoch"] == 0
     assert all(value.isfinite().all() for value in kept["state_dict"].values())
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind", "words"),
+    [
+        ("label", Classification, ["model=tiny"]),
+        (
+            "mask",
+            SemanticSegmentation,
+            ["+experiment=segmentation", "model.encoder=tu-test_resnet"],
+        ),
+    ],
+)
+def test_a_checkpoint_gives_the_whole_network_its_weights(
+    project: Path, annotation: Annotation, kind: type[VisionTask], words: list[str], tmp_path: Path
+) -> None:
+    config = compose_config([*words, "dataset=patches", "image.size=[32,32]"], project)
+    made = patches(write_patches(tmp_path / "data", annotation), kind, size=(32, 32))
+    trained = build_task(config, ["a", "b", "c", "d"])
+    state = tmp_path / "state"
+    fit(trained, made, trainer(1), state=state, resume_from=None, logger=None)
+    given = [*words, "dataset=patches", f"++model.weights={state / 'best.ckpt'}"]
+    again = build_task(compose_config(given, project), ["a", "b", "c", "d"])
+    for name, value in trained.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+    chosen = compose_config(given, project)
+    OmegaConf.resolve(chosen)
+    description = {"classes": again.classes, "config": OmegaConf.to_container(chosen)}
+    (tmp_path / "model").mkdir()
+    write_model(tmp_path / "model", again.state_dict(), description)
+    (state / "best.ckpt").rename(state / "moved.ckpt")
+    assert load_task(tmp_path / "model")[0].classes == again.classes
+    (state / "moved.ckpt").rename(state / "best.ckpt")
+    with pytest.raises(ViewfinderError, match=r"best\.ckpt does not fit"):
+        build_task(compose_config(given, project), ["a", "b"])
 
 
 def test_a_diverging_training_is_a_failed_run(
@@ -196,6 +240,7 @@ def test_a_rehearsal_leaves_everything_as_it_was(data: VisionDataModule) -> None
     before = {name: value.clone() for name, value in task.state_dict().items()}
     generator = torch.get_rng_state()
     rehearse(task, data.val_dataloader())
+    rehearse_alone(task, data.val_dataloader())
     assert torch.equal(generator, torch.get_rng_state())
     assert all(torch.equal(value, before[name]) for name, value in task.state_dict().items())
     assert task.training
@@ -237,6 +282,22 @@ def test_two_processes_end_as_one_does(project: Path, run: Run, tmp_path: Path) 
             assert values[name] == pytest.approx(expected[name], abs=1e-4), name
     for name, value in result.weights.items():
         torch.testing.assert_close(weights[name], value, atol=1e-4, rtol=1e-3)
+
+
+def test_each_job_of_a_sweep_has_its_own_processes(project: Path) -> None:
+    run = runner(project, VIEWFINDER_MLFLOW="0", **paths())
+    model = {"_target_": "patches.SignedNet", "folder": str(project)}
+    (project / "conf" / "model" / "signed.yaml").write_text(yaml.safe_dump(model))
+    words = [*TRAIN, "model=signed", "name=sweep", "optimizer=sgd", "loader.batch_size=8"]
+    several = ["trainer.strategy=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    run(*words, *several, "trainer.max_epochs=1", "seed=1,2", "-m")
+    (sweep,) = (project / "multirun" / "sweep").iterdir()
+    assert {path.name for path in sweep.iterdir()} == {"0", "1", "multirun.yaml"}
+    assert all((sweep / job / "report" / "train.json").is_file() for job in "01")
+    assert not (project / "outputs" / "sweep").exists()
+    processes = (project / "processes").read_text().split()
+    assert len(processes) == 4
+    assert len(set(processes)) == 3  # the first of both jobs, and a further one of each
 
 
 def test_in_a_terminal_a_bar_shows_the_metric_and_ctrl_c_ends_it(project: Path) -> None:

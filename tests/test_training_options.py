@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from patches import NORMALISATION, SIDE, TinyNet, make_task, patches, trainer, write_patches
 from torch import Tensor, nn
 
@@ -23,6 +25,7 @@ from viewfinder.data.schema import SplitInfo, split_schema
 from viewfinder.data.shards import ShardWriter
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.localizer import Localization as RawLocalization
+from viewfinder.models.localizer import Localizer
 from viewfinder.tasks import (
     Classification,
     Detection,
@@ -36,6 +39,7 @@ from viewfinder.tasks.schedule import Schedule, inverse_time, warm_up_cosine
 from viewfinder.training.fit import FitResult, fit
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
+from viewfinder.training.tuning import tune
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +177,21 @@ def test_lower_precision_trains_to_another_result(
     torch.testing.assert_close(full, lower, atol=0.1, rtol=0.1)
 
 
+def test_lower_precision_ends_with_the_network(tmp_path: Path) -> None:
+    made = patches(write_patches(tmp_path, "mask"), SemanticSegmentation)
+    losses = {"cross_entropy": 1.0, "dice": 1.0, "lovasz": 1.0, "focal": 1.0}
+    segmentation = make_task(SemanticSegmentation, losses=losses)
+    segmentation.model = nn.Conv2d(3, 4, 3, padding=1)
+    lower = {"precision": "bf16-mixed"}
+    assert train(segmentation, made, tmp_path / "state", 1, trainer=lower).history
+    localization = make_task(Localization, losses={"cross_entropy": 1.0})
+    localization.model = Localizer(4, backbone="test_byobnet")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = localization.outputs(torch.zeros(2, 3, 32, 32))
+    assert isinstance(outputs, RawLocalization)
+    assert outputs.logits.dtype == outputs.boxes.dtype == torch.float32
+
+
 def test_accumulated_gradients_step_less_often(data: VisionDataModule, tmp_path: Path) -> None:
     lengths = []
 
@@ -198,6 +217,24 @@ def test_clipped_gradients_move_less(data: VisionDataModule, tmp_path: Path) -> 
         train(task, data, tmp_path / str(clip), 1, trainer=options)
         moved.append(float((task.model.state_dict()["head.2.weight"] - before).norm()))
     assert moved[1] <= 1e-4 < moved[0]
+
+
+def test_a_fused_optimizer_takes_clipped_gradients_of_lower_precision(
+    data: VisionDataModule, tmp_path: Path
+) -> None:
+    kinds = []
+
+    class Watched(Classification):
+        def on_train_start(self) -> None:
+            (group,) = self.trainer.optimizers[0].param_groups
+            kinds.append((group["fused"], group["lr"]))
+
+    config = OmegaConf.load(Path(__file__).parents[1] / "conf" / "optimizer" / "adamw.yaml")
+    adamw = instantiate(config)
+    for options in ({"precision": "bf16-mixed", "gradient_clip_val": 1.0}, {}):
+        task = make_task(Watched, optimizer=adamw)
+        train(task, data, tmp_path / str(len(options)), 1, trainer=options)
+    assert kinds == [(False, config.lr), (True, config.lr)]
 
 
 def test_a_compiled_network_learns_the_same(data: VisionDataModule, tmp_path: Path) -> None:
@@ -245,6 +282,20 @@ def test_the_learning_rate_is_found_and_kept(
     assert "Chosen" not in capsys.readouterr().err
     assert rates[-1] == found
     assert len(again.history) == 2
+
+
+def test_only_the_first_process_tells_what_was_found(
+    data: VisionDataModule, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def optimizer(groups: Any, lr: float = 123.0) -> torch.optim.Optimizer:
+        return torch.optim.SGD(groups, lr=lr)
+
+    options = TrainingOptions(find_lr=True)
+    task = make_task(Classification, optimizer=optimizer)
+    found = tune(task, data, trainer(1), options, tmp_path, first=False)
+    assert found["optimizer.lr"] > 0
+    assert "Chosen" not in capsys.readouterr().err
+    assert not (tmp_path / "tuned.json").exists()
 
 
 def test_the_batch_size_is_found(tmp_path: Path) -> None:
@@ -404,8 +455,9 @@ def test_the_rate_warms_up_and_falls_along_a_cosine() -> None:
     assert found[100] == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("every", [1, 2])
 def test_a_plateau_lowers_the_rate_by_the_monitored_metric(
-    data: VisionDataModule, tmp_path: Path
+    data: VisionDataModule, tmp_path: Path, every: int
 ) -> None:
     seen = []
 
@@ -420,11 +472,13 @@ def test_a_plateau_lowers_the_rate_by_the_monitored_metric(
         optimizer=lambda groups: torch.optim.SGD(groups, lr=0.1),
         schedule=Schedule(factory, mode_argument="mode"),
     )
-    result = train(task, data, tmp_path, 4)
+    validations = {"check_val_every_n_epoch": every}
+    result = train(task, data, tmp_path, 4 * every, trainer=validations)
     assert set(seen) == {"max"}
     found = [row["lr"] for row in result.history]
-    assert found[0] == 0.1
-    assert found[-1] <= 0.1 * found[1]
+    assert found[:every] == [0.1] * every
+    assert found[-1] <= 0.1 * found[every]
+    assert len(set(found)) <= 4  # no change without a validation
 
 
 def test_processes_share_the_samples_in_turns() -> None:

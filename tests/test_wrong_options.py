@@ -10,6 +10,7 @@ from patches import Annotation, patches_project
 from viewfinder import cli
 
 TINY = ["model=tiny", "image.size=[16,16]"]
+TWO = ["trainer.accelerator=cpu", "trainer.devices=2", "trainer.strategy=ddp"]
 SEGMENTATION = ["+experiment=segmentation"]
 
 
@@ -31,6 +32,11 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[Annotation, Path]
         ("label", [*TINY, "trainer.limit_train_batches=0"], ["limit_train_batches is 0"]),
         ("label", [*TINY, "trainer.limit_val_batches=0.01"], ["limit_val_batches is 0.01"]),
         ("label", [*TINY, "trainer.check_val_every_n_epoch=30"], ["check_val_every_n_epoch is 30"]),
+        (
+            "label",
+            [*TINY, *TWO, "training.find_batch_size=true"],
+            ["find_batch_size can't be used with 2 processes", "trainer.devices=1"],
+        ),
         ("label", [*TINY, "+optimizer.foo=1"], ["'optimizer'", "'foo'"]),
         ("label", [*TINY, "optimizer.lr=abc"], ["'optimizer'", "str"]),
         ("label", [*TINY, "optimizer=sgd", "optimizer.lr=-1"], ["'optimizer'", "rate: -1"]),
@@ -41,6 +47,11 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[Annotation, Path]
         ("label", [*TINY, "image=null"], ["image is None"]),
         ("label", [*TINY, "~model._target_"], ["model has no `_target_`"]),
         ("mask", [*SEGMENTATION, "image.size=[100,100]"], ["[2, 3, 100, 100]", "image.size"]),
+        (
+            "mask",
+            [*SEGMENTATION, "model=deeplabv3plus", "image.size=[32,32]", "loader.batch_size=1"],
+            ["DeepLabV3Plus", "one image", "loader.batch_size"],
+        ),
         ("mask", ["task=segmentation"], ["'segmentation'", "LayerNetwork"]),
         ("objects", ["task=detection"], ["'detection'", "LayerNetwork"]),
     ],

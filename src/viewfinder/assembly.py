@@ -13,14 +13,16 @@ from omegaconf import DictConfig, OmegaConf
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.models.state_dicts import check_fit, read_state_dict
 from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.schedule import Schedule
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase, check_phase
-from viewfinder.weights_file import weights_file
+from viewfinder.weights_file import CHECKPOINT, weights_file
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
+    from torch import nn
     from torch.optim import Optimizer
 
 
@@ -101,9 +103,7 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
         config: The resolved config.
         classes: Class names.
     """
-    file = weights_file(config.model.get("weights"))
-    started = {} if file is None else {"weights": str(file)}
-    network = _instantiate(config.model, "model", num_classes=len(classes), **started)
+    network = _network(config, len(classes))
     options = OmegaConf.to_container(config.task, resolve=True)
     assert isinstance(options, dict)
     given = {str(key): value for key, value in options.items() if key not in ("name", "_target_")}
@@ -119,6 +119,23 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
         )
     except TypeError as error:
         raise ViewfinderError(_cannot_build("task", config.task, error)) from error
+
+
+def _network(config: DictConfig, num_classes: int) -> "nn.Module":
+    """Build the network; a training's checkpoint holds all of it, not only what it starts from."""
+    file = weights_file(config.model.get("weights"))
+    if file is None or file.suffix != CHECKPOINT:
+        started = {} if file is None else {"weights": str(file)}
+        built: nn.Module = _instantiate(config.model, "model", num_classes=num_classes, **started)
+        return built
+    node = config.model.copy()
+    OmegaConf.set_struct(node, False)
+    del node["weights"]
+    built = _instantiate(node, "model", num_classes=num_classes)
+    state = read_state_dict(file)
+    check_fit(state, built.state_dict(), source=str(file), network=type(built).__name__)
+    built.load_state_dict(state)
+    return built
 
 
 def build_training_options(config: DictConfig) -> TrainingOptions:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from viewfinder.workspace import find
 
-SUFFIXES = (".pt", ".pth", ".safetensors", ".npz")
+CHECKPOINT = ".ckpt"  # of a training: of the whole network
+SUFFIXES = (".pt", ".pth", ".safetensors", ".npz", CHECKPOINT)
 
 
 def weights_file(weights: object) -> Path | None:

@@ -1,5 +1,6 @@
 """Fully convolutional networks for semantic segmentation."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ class FCN(nn.Module):
         backbone: Name of a timm model with feature maps at strides 8, 16 and 32.
         weights: Where the backbone's weights come from; see ``timm_classifier``.
         in_channels: Channels of the images.
+        image_size: Height and width of the images, pixels; only backbones of a fixed size ask.
         stride: The finest features used: 32, 16 or 8 pixels.
     """
 
@@ -34,6 +36,7 @@ class FCN(nn.Module):
         backbone: str,
         weights: str | None = None,
         in_channels: int = 3,
+        image_size: Sequence[int] | None = None,
         stride: Literal[32, 16, 8] = 8,
     ) -> None:
         super().__init__()
@@ -48,6 +51,7 @@ class FCN(nn.Module):
             stages=[strides.index(value) for value in wanted],
             weights=weights,
             in_channels=in_channels,
+            image_size=image_size,
         )
         info: Any = self.backbone.feature_info
         self.scores = nn.ModuleList(

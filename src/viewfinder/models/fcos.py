@@ -80,7 +80,7 @@ class FCOSDetector(DenseDetector):
     def forward(self, images: Tensor) -> FCOSOutputs:
         """Map images [B, in_channels, H, W] to raw outputs."""
         levels = self.fcos.backbone(images)
-        head = {name: value.float() for name, value in self.fcos.head(levels).items()}
+        head = self.fcos.head(levels)
         anchors, sizes = place_anchors(
             self.fcos.anchor_generator, levels, self.fcos.backbone.strides
         )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.layers import Format
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import FeaturePyramidNetwork
@@ -56,7 +55,6 @@ class FeaturePyramid(nn.Module):
         self._backbone = backbone
         self._stages = list(stages)
         self._body_strides: list[int] = info.reduction()
-        self._channels_last = getattr(self.body, "output_fmt", None) == Format.NHWC
         extra = [self._body_strides[-1] * 2**level for level in range(1, extra_levels + 1)]
         self.strides = [*self._body_strides, *extra][:levels]
         self.pyramid = FeaturePyramidNetwork(
@@ -71,8 +69,6 @@ class FeaturePyramid(nn.Module):
         height, width = images.shape[-2:]
         self._check_size(height, width)
         maps = self.body(images)
-        if self._channels_last:
-            maps = [features.permute(0, 3, 1, 2) for features in maps]
         named = OrderedDict((str(level), features) for level, features in enumerate(maps))
         levels: dict[str, Tensor] = self.pyramid(named)
         return list(levels.values())[: len(self.strides)]

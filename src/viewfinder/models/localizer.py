@@ -1,5 +1,6 @@
 """A class and one box from a timm backbone."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ class Localizer(nn.Module):
         backbone: Name of a timm model.
         weights: Where the backbone's weights come from; see ``timm_classifier``.
         in_channels: Channels of the images.
+        image_size: Height and width of the images, pixels; only backbones of a fixed size ask.
         stage: Which feature map of the backbone the heads read; -1 is the deepest.
         grid: Side of the grid that the feature map is pooled to for the box head.
         hidden: Width of the box head.
@@ -41,13 +43,18 @@ class Localizer(nn.Module):
         backbone: str,
         weights: str | None = None,
         in_channels: int = 3,
+        image_size: Sequence[int] | None = None,
         stage: int = -1,
         grid: int = 4,
         hidden: int = 128,
     ) -> None:
         super().__init__()
         self.backbone = timm_features(
-            backbone, stages=(stage,), weights=weights, in_channels=in_channels
+            backbone,
+            stages=(stage,),
+            weights=weights,
+            in_channels=in_channels,
+            image_size=image_size,
         )
         info: Any = self.backbone.feature_info
         width = info.channels()[-1]

@@ -84,8 +84,8 @@ class ProposalNetwork(nn.Module):
         flat_logits, flat_deltas = concat_box_prediction_layers(logits, deltas)
         images = levels[0].shape[0]
         return ProposalOutputs(
-            flat_logits.float().reshape(images, -1),
-            flat_deltas.float().reshape(images, -1, 4),
+            flat_logits.reshape(images, -1),
+            flat_deltas.reshape(images, -1, 4),
             anchors,
             sizes,
         )

@@ -88,7 +88,7 @@ class RetinaNetDetector(DenseDetector):
     def forward(self, images: Tensor) -> RetinaNetOutputs:
         """Map images [B, in_channels, H, W] to raw outputs."""
         levels = self.retinanet.backbone(images)
-        head = {name: value.float() for name, value in self.retinanet.head(levels).items()}
+        head = self.retinanet.head(levels)
         anchors, sizes = place_anchors(
             self.retinanet.anchor_generator, levels, self.retinanet.backbone.strides
         )

@@ -99,7 +99,7 @@ class SlidingDetector(DenseDetector):
         rows, columns = found.shape[-2:]
         across, down = self._steps(images, columns, rows)
         top, left = torch.meshgrid(down, across, indexing="ij")
-        numbers = found.flatten(2).mT.float()
+        numbers = found.flatten(2).mT
         return WindowOutputs(
             numbers[..., : self.num_classes],
             numbers[..., self.num_classes],

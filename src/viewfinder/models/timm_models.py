@@ -6,14 +6,15 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
+from timm.layers import Format
+from torch import Tensor, nn
 
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.timm_weights import HUB, no_hub, weights_overlay
 
 _MOST_SUGGESTIONS = 5
 # What timm's networks raise for arguments they don't know, and its hub for weights it can't get.
-_BUILDING = (
+BUILDING = (
     AssertionError,
     AttributeError,
     LookupError,
@@ -62,7 +63,7 @@ def timm_features(
     image_size: Sequence[int] | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Build a backbone that maps images [B, in_channels, H, W] to a list of feature maps.
+    """Build a backbone that maps images [B, in_channels, H, W] to a list of maps [B, C, h, w].
 
     Its ``feature_info`` tells their channels and strides. The arguments are those of
     ``timm_classifier``.
@@ -72,7 +73,7 @@ def timm_features(
         stages: Which feature maps; -1 is the deepest.
         weights: Where its weights come from.
         in_channels: Channels of the images.
-        image_size: Height and width of the images, pixels.
+        image_size: Height and width of the images, pixels; only networks of a fixed size ask.
         options: Further arguments of timm's network.
 
     Raises:
@@ -80,7 +81,14 @@ def timm_features(
             can't be had or don't fit.
     """
     wanted = {"features_only": True, "out_indices": tuple(stages), **options}
-    return _create(name, weights, in_channels, image_size, wanted, head=False)
+    network = _create(name, weights, in_channels, image_size, wanted, head=False)
+    if getattr(network, "output_fmt", None) == Format.NHWC:
+        network.register_forward_hook(_channels_first)  # keeps the names of its tensors
+    return network
+
+
+def _channels_first(network: nn.Module, images: Any, maps: Sequence[Tensor]) -> list[Tensor]:
+    return [features.permute(0, 3, 1, 2) for features in maps]
 
 
 def timm_strides(name: str) -> list[int]:
@@ -95,7 +103,7 @@ def timm_strides(name: str) -> list[int]:
             strides: list[int] = timm.create_model(
                 name, features_only=True
             ).feature_info.reduction()
-    except _BUILDING as error:
+    except BUILDING as error:
         raise ViewfinderError(f"timm can't build {name!r} as a backbone: {error}.") from error
     return strides
 
@@ -123,7 +131,7 @@ def _create(
         network: Any = timm.create_model(
             name, pretrained=weights is not None, pretrained_cfg_overlay=overlay, **arguments
         )
-    except _BUILDING as error:
+    except BUILDING as error:
         if weights == HUB and isinstance(error, OSError | RuntimeError | ValueError):
             raise ViewfinderError(no_hub(name, error)) from error
         what = "classifier" if head else f"backbone with the feature maps {options['out_indices']}"

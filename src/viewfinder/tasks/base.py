@@ -1,6 +1,5 @@
 """What all tasks share: the only training and validation step."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -15,35 +14,11 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import View
 from viewfinder.errors import ViewfinderError
+from viewfinder.tasks.measuring import Predictions, Search, TaskMetrics
 from viewfinder.tasks.mirroring import merge_mirrored
-from viewfinder.tasks.parameter_groups import ParameterGroups, scale_rates
+from viewfinder.tasks.optimization import build_optimizer, build_schedule
+from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.tasks.schedule import Schedule
-
-Predictions = dict[str, Tensor]
-
-
-class TaskMetrics(ABC):
-    """Metrics that gather predictions and are computed once over all of them."""
-
-    @abstractmethod
-    def update(self, predictions: Predictions, batch: Batch) -> None:
-        """Take in the predictions for one batch."""
-
-    @abstractmethod
-    def compute(self) -> dict[str, float]:
-        """Return every metric by name."""
-
-
-class Search(ABC):
-    """Finds values of a task's buffers, from one validation over all processes."""
-
-    @abstractmethod
-    def update(self, outputs: Any, predictions: Predictions, batch: Batch) -> None:
-        """Take in the raw outputs for a batch, and what they were decoded to."""
-
-    @abstractmethod
-    def find(self) -> dict[str, Tensor]:
-        """Return the value of each buffer by its name."""
 
 
 class VisionTask(pl.LightningModule, ABC):
@@ -159,15 +134,22 @@ class VisionTask(pl.LightningModule, ABC):
     def forward(self, images: Tensor) -> Predictions:
         """Predict for uint8 images [B, channels, H, W]."""
         pixels = self.normalize(images)
-        return self._predictions(self.model(pixels), pixels)
+        return self.predictions(self.outputs(pixels), pixels)
 
-    def _predictions(self, outputs: Any, pixels: Tensor) -> Predictions:
+    def outputs(self, pixels: Tensor) -> Any:
+        """Return the network's raw outputs for normalised images, in full precision.
+
+        Losses and boxes need it: mixed precision is for the network alone.
+        """
+        return tree_map(_in_full_precision, self.model(pixels))
+
+    def predictions(self, outputs: Any, pixels: Tensor) -> Predictions:
         """Decode outputs for normalised images and, if asked to, those for their mirror images."""
         height, width = pixels.shape[-2:]
         predictions = self.decode(outputs, (height, width))
         if not self.mirrors:
             return predictions
-        mirrored = self.decode(self.model(pixels.flip(-1)), (height, width))
+        mirrored = self.decode(self.outputs(pixels.flip(-1)), (height, width))
         return self.merge(predictions, mirrored, width)
 
     @torch.inference_mode()
@@ -175,44 +157,6 @@ class VisionTask(pl.LightningModule, ABC):
         """Predict without gradients, wherever the network lies, in evaluation mode."""
         self.eval()
         return self(images.to(self.device))
-
-    @torch.inference_mode()
-    def judge(self, batch: Batch) -> tuple[Predictions, Tensor]:
-        """Predict for a batch, and return the loss of each image beside, float32 [B].
-
-        The network computes wherever it lies; what is returned lies on the CPU. Losses that draw
-        regions at random draw the same ones every time.
-        """
-        self.eval()
-        count = len(batch["id"])
-        if not self.divisible and count > 1:
-            parts = [self.judge(_image_of(batch, index)) for index in range(count)]
-            predictions = {
-                name: torch.cat([found[name] for found, _ in parts]) for name in parts[0][0]
-            }
-            return predictions, torch.cat([loss for _, loss in parts])
-        batch = tree_map(self._here, batch)
-        pixels = self.normalize(batch["image"])
-        outputs = self.model(pixels)
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            torch.manual_seed(0)
-            losses = [
-                self.losses(
-                    _outputs_of(outputs, index) if self.divisible else outputs,
-                    _image_of(batch, index),
-                )
-                for index in range(count)
-            ]
-        totals = [torch.stack(list(terms.values())).sum() for terms in losses]
-        predictions = self._predictions(outputs, pixels)
-        return (
-            {name: values.cpu() for name, values in predictions.items()},
-            torch.stack(totals).float().cpu(),
-        )
-
-    def _here(self, value: Any) -> Any:
-        """Move a tensor to where the network lies, and leave everything else."""
-        return value.to(self.device) if isinstance(value, Tensor) else value
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of all layers but the frozen ones."""
@@ -223,7 +167,7 @@ class VisionTask(pl.LightningModule, ABC):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Return the loss of a batch."""
-        outputs = self.model(self.normalize(batch["image"]))
+        outputs = self.outputs(self.normalize(batch["image"]))
         return self._log_losses("train", self.losses(outputs, batch), batch)
 
     def on_validation_epoch_start(self) -> None:
@@ -234,7 +178,7 @@ class VisionTask(pl.LightningModule, ABC):
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         """Take a batch into the losses and metrics."""
         images = batch["image"]
-        outputs = self.model(self.normalize(images))
+        outputs = self.outputs(self.normalize(images))
         self._log_losses("val", self.losses(outputs, batch), batch)
         assert self._validation is not None
         predictions = self.decode(outputs, images.shape[-2:])
@@ -255,16 +199,16 @@ class VisionTask(pl.LightningModule, ABC):
         """Build optimizer and schedule for Lightning."""
         if self.make_optimizer is None:
             raise ValueError("this task was built without an optimizer: it can predict, not train")
-        optimizer = self.make_optimizer(self.groups(self.model))
-        scale_rates(optimizer)
+        optimizer = build_optimizer(
+            self.make_optimizer, lambda: self.groups(self.model), self.trainer
+        )
         if self.schedule is None:
             return optimizer
-        whole = self.trainer.max_epochs or 1
-        epochs = self.epochs or whole
-        schedule = self.schedule.build(
+        schedule = build_schedule(
+            self.schedule,
             optimizer,
-            steps=math.ceil(self.trainer.estimated_stepping_batches * epochs / whole),
-            epochs=epochs,
+            self.trainer,
+            epochs=self.epochs,
             monitor=self.monitor,
             mode=self.mode,
         )
@@ -285,11 +229,5 @@ class VisionTask(pl.LightningModule, ABC):
         return total
 
 
-def _outputs_of(outputs: Any, index: int) -> Any:
-    """Return the raw outputs for one image of a batch, as a batch of one."""
-    return tree_map(lambda tensor: tensor[index : index + 1], outputs)
-
-
-def _image_of(batch: Batch, index: int) -> Batch:
-    """Return one image of a batch, as a batch of one."""
-    return {name: values[index : index + 1] for name, values in batch.items()}
+def _in_full_precision(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) and value.is_floating_point() else value

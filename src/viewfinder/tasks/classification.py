@@ -19,7 +19,7 @@ from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import ClassLabel, View
-from viewfinder.tasks.base import Predictions, TaskMetrics
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 from viewfinder.tasks.temperature import Calibrated
 
 

@@ -11,8 +11,9 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Boxes, View
-from viewfinder.tasks.base import Predictions, Search, TaskMetrics, VisionTask
+from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.matching import ImageObjects, corner_and_size, overlaps
+from viewfinder.tasks.measuring import Predictions, Search, TaskMetrics
 from viewfinder.tasks.thresholds import UNDECIDED, ThresholdSearch
 
 _ABSENT = -1

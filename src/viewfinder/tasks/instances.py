@@ -10,7 +10,6 @@ from torchmetrics.detection import MeanAveragePrecision
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import Instances, View
 from viewfinder.models.mask_rcnn import paste_masks
-from viewfinder.tasks.base import Predictions, TaskMetrics
 from viewfinder.tasks.detection import (
     ThresholdedTask,
     coco_figures,
@@ -19,6 +18,7 @@ from viewfinder.tasks.detection import (
     without_padding,
 )
 from viewfinder.tasks.matching import ImageObjects
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 
 _KINDS = {"box_": "bbox_", "mask_": "segm_"}
 

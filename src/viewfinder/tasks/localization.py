@@ -19,8 +19,8 @@ from torchvision.ops import (
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.views import SingleBox, View
 from viewfinder.models.localizer import Localization as RawLocalization
-from viewfinder.tasks.base import Predictions, TaskMetrics
 from viewfinder.tasks.losses import Term, WeightedSum
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 from viewfinder.tasks.temperature import Calibrated
 
 _GOOD_IOU = 0.5

@@ -13,7 +13,8 @@ from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import ClassesPresent, View
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import VisionTask
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 from viewfinder.tasks.thresholds import UNDECIDED, best_threshold
 
 

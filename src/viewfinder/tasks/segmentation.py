@@ -15,8 +15,9 @@ from viewfinder.data.loading.dataset import Batch
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.views import BACKGROUND, SemanticMask, View
 from viewfinder.data.schema import IGNORE
-from viewfinder.tasks.base import Predictions, TaskMetrics, VisionTask
+from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.losses import Term, WeightedSum
+from viewfinder.tasks.measuring import Predictions, TaskMetrics
 
 _LARGEST_WEIGHT = 10.0
 _MOST_COUNTED = 500

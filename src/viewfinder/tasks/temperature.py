@@ -17,7 +17,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from viewfinder.data.loading.dataset import Batch
-from viewfinder.tasks.base import Predictions, Search, VisionTask
+from viewfinder.tasks.base import VisionTask
+from viewfinder.tasks.measuring import Predictions, Search
 
 LEAST, MOST = 0.05, 20.0
 _TRIED = 41
@@ -42,7 +43,7 @@ class _Slopes(Metric):
 
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Take in logits [B, C] of images with ``labels`` [B]."""
-        logits = logits.detach().float()
+        logits = logits.detach()
         behind = logits - logits.gather(1, labels[:, None])
         sums = [
             ((behind * float(inverse)).softmax(dim=1) * behind).sum() for inverse in self.inverses
@@ -116,7 +117,7 @@ class Calibrated(VisionTask):
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return the probability of each class, float32 [B, C], for logits [B, C]."""
-        return (logits.float() / self.temperature).softmax(dim=1)
+        return (logits / self.temperature).softmax(dim=1)
 
     def on_validation_epoch_start(self) -> None:
         """Begin unscaled, so that the metrics don't depend on an earlier epoch's temperature."""

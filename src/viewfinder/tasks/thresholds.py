@@ -11,8 +11,8 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from viewfinder.data.loading.dataset import Batch
-from viewfinder.tasks.base import Predictions, Search
 from viewfinder.tasks.matching import EVERY_SIZE, IOU_50, ImageObjects, match
+from viewfinder.tasks.measuring import Predictions, Search
 
 UNDECIDED = 0.5
 

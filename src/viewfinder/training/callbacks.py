@@ -17,13 +17,15 @@ class History(Callback):
     An epoch that was not validated has no ``val/`` metrics: those of an earlier one, which
     Lightning still shows, are left out.
 
+    Args:
+        phases: The phases of the training, if it has any.
+
     Attributes:
         rows: One mapping an epoch: its number from 1, the phase's, the metrics and the rate.
-        phases: The phases of the training, if it has any.
     """
 
-    def __init__(self) -> None:
-        self.phases: Phases | None = None
+    def __init__(self, phases: Phases | None = None) -> None:
+        self.phases = phases
         self.rows: list[dict[str, float]] = []
         self._validated = False
 

@@ -58,7 +58,7 @@ class FiniteLoss(Callback):
         rate = trainer.optimizers[0].param_groups[-1]["lr"]
         kept = (
             f"The best epoch so far ({self._best.monitor} {float(self._best.best_model_score):.4f})"
-            f" is kept in {self._best.best_model_path}."
+            f" is kept in {self._best.best_model_path}: ++model.weights=PATH starts from it."
             if self._best.best_model_path and self._best.best_model_score is not None
             else "No epoch was finished, so nothing is kept."
         )

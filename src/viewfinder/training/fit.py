@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
 from viewfinder.data.loading.datamodule import VisionDataModule
@@ -25,8 +25,9 @@ from viewfinder.training.failures import FiniteLoss, memory_errors
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phases
-from viewfinder.training.preparation import check_batches, check_rates, prepare_task
+from viewfinder.training.preparation import check_batches, check_finders, check_rates, prepare_task
 from viewfinder.training.reporting import reporter
+from viewfinder.training.stopping import EarlyStop
 from viewfinder.training.tuning import tune
 
 _LIGHTNING_INTERRUPTED = 1
@@ -98,7 +99,14 @@ class Training:
         begun = perf_counter()
         try:
             with memory_errors(self.data.batch_size, self.data.transform.size):
-                chosen = tune(self.task, self.data, self.make_trainer, self.options, self.state)
+                chosen = tune(
+                    self.task,
+                    self.data,
+                    self.make_trainer,
+                    self.options,
+                    self.state,
+                    first=self.trainer.is_global_zero,
+                )
             if self.options.compile:  # after the tuning, which would compile for each batch size
                 self.task.model.compile()
             self.trainer.loggers = [logger] if logger else []
@@ -146,11 +154,11 @@ def prepare(
         enable_version_counter=False,
         save_on_train_epoch_end=True,
     )
-    history = History()
-    callbacks = [history, RandomState(), *_callbacks(task, options, best), best, last]
-    if options.phases:
-        history.phases = Phases(options.phases, task)
-        callbacks.insert(0, history.phases)
+    phases = Phases(options.phases, task) if options.phases else None
+    history = History(phases)
+    callbacks = [history, RandomState(), *_callbacks(task, options, best, phases), best, last]
+    if phases is not None:
+        callbacks.insert(0, phases)
     trainer = make_trainer(
         callbacks=callbacks,
         logger=False,
@@ -160,8 +168,9 @@ def prepare(
         use_distributed_sampler=False,
     )
     trainer.strategy.checkpoint_io = WholeCheckpoints()
+    check_finders(trainer, options)
     steps = check_batches(trainer, data)
-    prepare_task(task, data, options)
+    prepare_task(task, data, options, trainer.world_size)
     check_rates(task, options.phases or [], trainer, steps)
     return Training(task, data, make_trainer, options, state, trainer, best, history)
 
@@ -181,7 +190,9 @@ def fit(
     return training.run(resume_from=resume_from, logger=logger)
 
 
-def _callbacks(task: VisionTask, options: TrainingOptions, best: ModelCheckpoint) -> list[Callback]:
+def _callbacks(
+    task: VisionTask, options: TrainingOptions, best: ModelCheckpoint, phases: Phases | None
+) -> list[Callback]:
     """Return what the options ask for; the moving average comes before the checkpoints."""
     callbacks: list[Callback] = [reporter(task.monitor), FiniteLoss(best)]
     if options.mixup or options.cutmix:
@@ -189,9 +200,7 @@ def _callbacks(task: VisionTask, options: TrainingOptions, best: ModelCheckpoint
     if options.ema_decay:
         callbacks.append(MovingAverage(options.ema_decay))
     if options.early_stopping:
-        callbacks.append(
-            EarlyStopping(task.monitor, mode=task.mode, patience=options.early_stopping)
-        )
+        callbacks.append(EarlyStop(task.monitor, task.mode, options.early_stopping, phases))
     return callbacks
 
 

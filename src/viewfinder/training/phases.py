@@ -62,6 +62,10 @@ class Phases(Callback):
         """Return the number of an epoch's phase, both counted from 0."""
         return sum(start <= epoch for start in self.starts) - 1
 
+    def is_last(self, epoch: int) -> bool:
+        """Return whether an epoch, counted from 0, belongs to the last phase that is reached."""
+        return self.at(epoch) == len(self.starts) - 1
+
     def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
         """Begin with the first phase.
 

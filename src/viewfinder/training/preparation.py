@@ -13,11 +13,19 @@ from viewfinder.tasks.parameter_groups import ParameterGroups
 from viewfinder.training.failures import memory_errors
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phase
-from viewfinder.training.rehearsal import rehearse
+from viewfinder.training.rehearsal import rehearse, rehearse_alone
 
 
-def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOptions) -> None:
+def prepare_task(
+    task: VisionTask, data: VisionDataModule, options: TrainingOptions, processes: int
+) -> None:
     """Give a task what its options say, and see that it fits its network and its data.
+
+    Args:
+        task: The task.
+        data: Its data.
+        options: What its training does.
+        processes: How many train together.
 
     Raises:
         ViewfinderError: If it does not, or memory runs out.
@@ -27,6 +35,10 @@ def prepare_task(task: VisionTask, data: VisionDataModule, options: TrainingOpti
     task.learn_from(data.splits["train"])
     with memory_errors(data.batch_size, data.transform.size):
         rehearse(task, data.val_dataloader())
+        # Phases may freeze what can't learn from one image, and processes may share statistics.
+        images = min(data.batch_size, len(data.splits["train"])) * processes
+        if images == 1 and not options.phases:
+            rehearse_alone(task, data.val_dataloader())
 
 
 def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, steps: int) -> None:
@@ -56,6 +68,20 @@ def check_rates(task: VisionTask, phases: Sequence[Phase], trainer: pl.Trainer, 
                 monitor=task.monitor,
                 mode=task.mode,
             )
+
+
+def check_finders(trainer: pl.Trainer, options: TrainingOptions) -> None:
+    """Refuse to look for a batch size in several processes, of which one may run out of memory.
+
+    Raises:
+        ViewfinderError: If it is asked for.
+    """
+    if options.find_batch_size and trainer.world_size > 1:
+        raise ViewfinderError(
+            f"training.find_batch_size can't be used with {trainer.world_size} processes "
+            "(trainer.devices, trainer.num_nodes). Find it with trainer.devices=1, then set "
+            "loader.batch_size, which is that of one device, and training.find_batch_size=false."
+        )
 
 
 def check_batches(trainer: pl.Trainer, data: VisionDataModule) -> int:

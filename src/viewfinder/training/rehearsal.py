@@ -38,7 +38,7 @@ def rehearse(task: VisionTask, loader: DataLoader[Batch]) -> None:
     task.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            outputs = task.model(task.normalize(images))
+            outputs = task.outputs(task.normalize(images))
             task.losses(outputs, batch)
             height, width = images.shape[-2:]
             task.new_metrics().update(task.decode(outputs, (height, width)), batch)
@@ -48,6 +48,36 @@ def rehearse(task: VisionTask, loader: DataLoader[Batch]) -> None:
         raise ViewfinderError(_message(task, images, outputs, error)) from error
     finally:
         task.train()
+
+
+def rehearse_alone(task: VisionTask, loader: DataLoader[Batch]) -> None:
+    """Let a network see one image as it learns, and leave everything as it was.
+
+    Args:
+        task: The task with its network, on the CPU.
+        loader: The validation batches.
+
+    Raises:
+        ViewfinderError: If the network can't learn from batches of one image: batch normalisation
+            needs several values of each channel.
+    """
+    image = _first(loader)["image"][:1]
+    before = {name: buffer.clone() for name, buffer in task.named_buffers()}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            task.train()
+            task.outputs(task.normalize(image))
+    except _MISFITS as error:
+        if out_of_memory(error):
+            raise
+        raise ViewfinderError(
+            f"The network {type(task.model).__name__} can't learn from batches of one image of "
+            f"{list(image.shape[1:])}: {_reason(error)}. Set loader.batch_size to 2 or more (and "
+            "have as many training images), raise image.size, or choose another model."
+        ) from error
+    finally:
+        for name, buffer in task.named_buffers():
+            buffer.copy_(before[name])
 
 
 def _first(loader: DataLoader[Batch]) -> Batch:
@@ -64,7 +94,7 @@ def _first(loader: DataLoader[Batch]) -> Batch:
 
 def _message(task: VisionTask, images: Tensor, outputs: object, error: Exception) -> str:
     network = type(task.model).__name__
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    reason = _reason(error)
     if outputs is None:
         return (
             f"The network {network} can't take images of {list(images.shape)}, as image.size has "
@@ -76,6 +106,10 @@ def _message(task: VisionTask, images: Tensor, outputs: object, error: Exception
         f"{_shape(outputs)}, and the task can't learn from that ({reason}). Choose a model for "
         f"{task.name} from conf/model, or another task."
     )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _shape(outputs: object) -> str:

@@ -28,6 +28,8 @@ def tune(
     make_trainer: Callable[..., pl.Trainer],
     options: TrainingOptions,
     state: Path,
+    *,
+    first: bool = True,
 ) -> dict[str, float]:
     """Choose what is to be chosen, print it, and set it in task and data.
 
@@ -39,6 +41,7 @@ def tune(
         make_trainer: Makes the trainer.
         options: Say what is to be chosen.
         state: Folder of the training's state.
+        first: Whether this is the first process of the training, which alone prints and writes.
 
     Returns:
         What was chosen, by config key.
@@ -56,10 +59,10 @@ def tune(
         chosen["loader.batch_size"] = _batch_size(task, data, make_trainer, state)
     if options.find_lr:
         chosen["optimizer.lr"] = _rate(task, data, make_trainer, state)
-    if chosen:
+    _apply(chosen, task, data)
+    if chosen and first:
         with new_file(path) as draft:
             draft.write_text(json.dumps(chosen))
-        _apply(chosen, task, data)
         found = "  ".join(f"{key}={value:.3g}" for key, value in chosen.items())
         print(f"Chosen: {found}", file=sys.stderr)
     return chosen

@@ -16,6 +16,7 @@ from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictio
 from viewfinder.evaluation.predictions.rows import predictions_of, rows_of
 from viewfinder.progress import progress
 from viewfinder.tasks import Predictions, VisionTask
+from viewfinder.tasks.judging import judge
 
 _ROWS_OF_A_GROUP = 512
 _BYTES_OF_A_GROUP = 8 * 2**20
@@ -81,8 +82,7 @@ def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _judged(task: VisionTask, batch: Batch, info: PredictionsInfo) -> list[dict[str, Any]]:
-    judged, losses = task.judge(batch)
-    predictions = {name: value.cpu() for name, value in judged.items()}
+    predictions, losses = judge(task, batch)
     _check_finite(predictions, batch["id"])
     rows = rows_of(info.task, predictions, batch)
     found = predictions_of(info.task, rows, info.told_from)
