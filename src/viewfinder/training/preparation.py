@@ -103,7 +103,8 @@ def check_batches(trainer: pl.Trainer, data: VisionDataModule) -> int:
 
 def _limited(trainer: pl.Trainer, data: VisionDataModule, split: Split) -> int:
     """Return the batches of an epoch; making a loader to ask it might measure for seconds."""
-    images = len(data.splits[split])
+    rounded = math.floor if split == "train" else math.ceil
+    images = rounded(len(data.splits[split]) / trainer.world_size)
     drop = split == "train" and images > data.batch_size
     batches = images // data.batch_size if drop else math.ceil(images / data.batch_size)
     key = f"limit_{split}_batches"

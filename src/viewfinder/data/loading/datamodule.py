@@ -152,11 +152,12 @@ class VisionDataModule(pl.LightningDataModule):
             if self.num_workers == "auto"
             else self.num_workers
         )
+        sampler = share(self._order(dataset.split, training=training), even=training)
         return DataLoader(
             dataset,
             batch_size=self.batch_size,
-            sampler=share(self._order(dataset.split, training=training), even=training),
-            drop_last=training and len(dataset) > self.batch_size,
+            sampler=sampler,
+            drop_last=training and len(sampler) > self.batch_size,
             num_workers=workers,
             persistent_workers=workers > 0,
             multiprocessing_context=start_method() if workers else None,
