@@ -80,9 +80,10 @@ def _job(config: DictConfig) -> float:
         output = Path(HydraConfig.get().runtime.output_dir)
         title = _title(config.name, HydraConfig.get().overrides.task)
         return train(config, title=title, model=output / "model", report=output / "report")
+    experiment = os.environ.get("DVC_EXP_NAME")  # by which `dvc exp show` lists it
     return train(
         config,
-        title=config.name,
+        title=f"{config.name} {experiment}" if experiment else config.name,
         model=project / "models" / config.name,
         report=project / "reports" / config.name,
     )
