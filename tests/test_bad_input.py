@@ -141,7 +141,7 @@ def test_a_training_without_its_tracking_server_does_not_start(project: Path) ->
     error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
     assert "http://127.0.0.1:9" in error
     assert "VIEWFINDER_MLFLOW=0" in error
-    assert not list(project.rglob("weights.*"))
+    assert not list(project.rglob("weights.pt"))
 
 
 def test_ctrl_c_ends_a_training_that_can_go_on(project: Path, run: Run) -> None:
