@@ -18,6 +18,7 @@ from viewfinder.evaluation.analysis.slice_figures import slice_figures, write_sl
 from viewfinder.evaluation.analysis.suspected_labels import suspected_labels
 from viewfinder.evaluation.intervals import figures
 from viewfinder.evaluation.measures.opening import open_measure
+from viewfinder.evaluation.page import Facts
 from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictions_schema
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import decode_map
@@ -25,6 +26,16 @@ from viewfinder.evaluation.report import write_report
 
 SIZE = 64
 Row = dict[str, Any]
+FACTS = Facts(
+    name="cats <against> dogs",
+    task="classification",
+    dataset="pets",
+    images=120,
+    groups=40,
+    model={"network": "LayerNetwork", "parameters": "1,000"},
+    lineage={"commit": "abc"},
+    command="dvc repro evaluate@pets",
+)
 
 
 def made(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from browser import Scheme, check_page
+from made_predictions import FACTS
 
 from viewfinder.evaluation.figures import Figure
-from viewfinder.evaluation.page import Facts, write_page
+from viewfinder.evaluation.page import write_page
 from viewfinder.explain import Subject
 from viewfinder.explain.summary import write_summary
 from viewfinder.models.layers import LayerNetwork
@@ -18,16 +19,6 @@ from viewfinder.models.timm_models import timm_classifier
 from viewfinder.tasks import Classification
 
 SIDE = 32
-FACTS = Facts(
-    name="cats",
-    task="classification",
-    dataset="pets",
-    images=120,
-    groups=120,
-    model={"network": "LayerNetwork"},
-    lineage={"commit": "abc"},
-    command="dvc repro evaluate@cats",
-)
 METRICS = {"accuracy": Figure(0.9, 0.85, 0.95)}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from browser import Scheme, check_page
-from made_predictions import made, objects, report
+from made_predictions import FACTS, made, objects, report
 from PIL import Image
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -18,18 +18,8 @@ from viewfinder.evaluation.calibration import draw_reliability, reliability
 from viewfinder.evaluation.figures import Figure
 from viewfinder.evaluation.intervals import figures
 from viewfinder.evaluation.measures.opening import open_measure
-from viewfinder.evaluation.page import Facts, write_page
+from viewfinder.evaluation.page import write_page
 
-FACTS = Facts(
-    name="cats <against> dogs",
-    task="classification",
-    dataset="pets",
-    images=120,
-    groups=40,
-    model={"network": "LayerNetwork", "parameters": "1,000"},
-    lineage={"commit": "abc"},
-    command="dvc repro evaluate@pets",
-)
 METRICS = {
     "accuracy": Figure(0.9, 0.85, 0.95),
     "log_loss": Figure(0.3),

@@ -11,6 +11,7 @@ import torch
 
 from viewfinder.errors import ViewfinderError
 from viewfinder.models.state_dicts import StateDict, check_fit, read_state_dict
+from viewfinder.weights_file import SUFFIXES
 
 HUB = "hub"
 PACKAGE = "package"
@@ -139,7 +140,8 @@ def no_hub(name: str, error: Exception, *, of: str = "timm", prefix: str = "") -
     )
     return (
         f"{of}'s weights for {name!r} can't be had from the Hugging Face hub: "
-        f"{reason[0].rstrip('.')}. Other ways: a file of them (`weights=PATH`: .pt, .pth, "
-        f".safetensors or .npz); the hub's cache from a machine that reaches it (HF_HOME){packaged}"
+        f"{reason[0].rstrip('.')}. Other ways: a file of them (`weights=PATH`: "
+        f"{', '.join(SUFFIXES)}); the hub's cache from a machine that reaches it "
+        f"(HF_HOME){packaged}"
         "; or random weights (`weights=null`)."
     )
