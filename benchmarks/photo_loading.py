@@ -1,7 +1,7 @@
 """Photos into batches: ours against torchvision's ImageFolder, timm's loader and the bare decoder.
 
 All crop a random part to 224 x 224 pixels, mirror half of the images, use the same number of
-worker processes and end with a normalised float32 batch in the training process.
+workers and end with a normalised float32 batch in the training process.
 """
 
 import argparse
@@ -19,13 +19,21 @@ from photos import write_photos
 from rounds import Contestant, print_ratios, print_surroundings, race
 from splits import split_of_folder
 
+from viewfinder.data.loading.workers import WorkerType
 from viewfinder.process import keep_freed_memory
 
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def ours(folder: Path, workers: int, batch_size: int, *, normalised: bool) -> Contestant:
+def ours(
+    folder: Path,
+    workers: int,
+    batch_size: int,
+    worker_type: WorkerType = "thread",
+    *,
+    normalised: bool = True,
+) -> Contestant:
     """Return one epoch of our loader."""
     import albumentations as A
 
@@ -40,6 +48,7 @@ def ours(folder: Path, workers: int, batch_size: int, *, normalised: bool) -> Co
         augmentations={"crop": A.RandomResizedCrop(size=(SIDE, SIDE)), "flip": Flip()},
         batch_size=batch_size,
         num_workers=workers,
+        worker_type=worker_type,
         splits=("train",),
         project=folder,
     )
@@ -152,12 +161,13 @@ def main() -> None:
         print(f"{options.images} photos of 500 x 375 pixels, {kilobytes:.0f} kB each; {options}")
         contestants = {
             "bare decoder": bare(contents, options.workers),
-            "viewfinder": ours(Path(name), *sizes, normalised=True),
-            "viewfinder, uint8 batches": ours(Path(name), *sizes, normalised=False),
+            "viewfinder, threads": ours(Path(name), *sizes),
+            "viewfinder, threads, uint8 batches": ours(Path(name), *sizes, normalised=False),
+            "viewfinder, processes": ours(Path(name), *sizes, "process"),
             "torchvision": of_torchvision(folder, *sizes),
             "timm": of_timm(folder, *sizes),
         }
-        print_ratios(race(contestants, options.rounds), "viewfinder")
+        print_ratios(race(contestants, options.rounds), "viewfinder, threads")
 
 
 if __name__ == "__main__":

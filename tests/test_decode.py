@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from split_project import encode, picture
 
-from viewfinder.data.loading.decode import decode_image
+from viewfinder.data.loading.decode import Decoder, decode_image, decode_roughly
 from viewfinder.errors import ViewfinderError
 
 HEIGHT, WIDTH = 37, 53
@@ -158,10 +158,44 @@ def test_a_reduced_image_is_the_average_of_what_it_covers(kind: str, reduction: 
     assert np.abs(inner - expected).mean() < 2.5
 
 
+def test_rough_decoding_keeps_brightness_and_the_mean_colour() -> None:
+    content = encode(64 + picture(3, 96) // 2, "JPEG", quality=90)
+    exact, rough = (decode(content, "a").astype(int) for decode in (decode_image, decode_roughly))
+    assert (rough != exact).any()
+    luminance = np.array([0.299, 0.587, 0.114])
+    assert np.abs((rough - exact) @ luminance).max() < 1
+    assert np.abs((rough - exact).mean(axis=(0, 1))).max() < 0.1
+    assert np.abs(rough - exact).mean() < 2
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    content = encode(scene(), "JPEG", exif=exif)
+    assert (decode_roughly(content, "a") == decode_image(content, "a")).all()
+
+
+@pytest.mark.parametrize("reduction", [1, 2])
+@pytest.mark.parametrize(
+    "content",
+    [
+        encode(scene()[..., 0], "JPEG"),
+        encode(scene()),
+        saved(Image.fromarray(scene()).convert("CMYK"), "JPEG"),
+    ],
+    ids=["grey", "PNG", "CMYK"],
+)
+def test_rough_decoding_of_other_files_is_exact(content: bytes, reduction: Any) -> None:
+    rough = decode_roughly(content, "a", reduction)
+    assert (rough == decode_image(content, "a", reduction)).all()
+
+
+@pytest.mark.parametrize("decode", [decode_image, decode_roughly])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("reduction", [1, 2])
-def test_damaged_files_are_refused_by_name(kind: str, reduction: Any) -> None:
+def test_damaged_files_are_refused_by_name(decode: Decoder, kind: str, reduction: Any) -> None:
     whole = encode(picture(1, 96), kind)
     for content in (whole[: len(whole) // 2], whole[:20], b"", b"some text"):
         with pytest.raises(ViewfinderError, match=rf"'dog/1' \({len(content)} bytes\)"):
-            decode_image(content, "dog/1", reduction)
+            decode(content, "dog/1", reduction)

@@ -3,8 +3,9 @@
 import os
 import pickle
 import shutil
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from viewfinder.data.loading.views import (
     SingleBox,
     View,
 )
-from viewfinder.data.loading.workers import available_cores, worker_count
+from viewfinder.data.loading.workers import available_cores, in_threads, worker_count
 from viewfinder.data.readers.record import MaskFile, Object, Record
 from viewfinder.data.schema import SPLITS, SplitInfo, split_path
 from viewfinder.data.sources.zip_writer import write_zip
@@ -229,10 +230,8 @@ def test_grey_batches_are_the_grey_of_coloured_ones(project: Path, name: str, ca
 
 @pytest.mark.parametrize("cache", ["none", "ram"])
 @pytest.mark.parametrize("name", ["crop_flip", "shift_flip", "flip_color"])
-def test_batches_do_not_depend_on_the_number_of_workers(
-    project: Path, name: str, cache: Any
-) -> None:
-    alone, together = (
+def test_batches_do_not_depend_on_who_loads_them(project: Path, name: str, cache: Any) -> None:
+    alone, processes, threads = (
         batches(
             module(
                 project,
@@ -240,11 +239,14 @@ def test_batches_do_not_depend_on_the_number_of_workers(
                 augmentations=AUGMENTATIONS[name](),
                 cache=cache,
                 num_workers=workers,
+                worker_type=kind,
             )
         )
-        for workers in (0, 2)
+        for workers, kind in ((0, "auto"), (2, "process"), (3, "thread"))
     )
-    assert same(alone, together)
+    assert len(alone) == 3
+    assert same(alone, processes)
+    assert same(alone, threads)
 
 
 def test_an_augmentation_does_not_depend_on_the_batch_an_image_is_in(project: Path) -> None:
@@ -274,17 +276,22 @@ def test_a_cache_beyond_the_free_memory_is_refused_with_both_figures(project: Pa
         data.train_dataloader()
 
 
-def test_a_damaged_image_is_named_when_the_cache_is_filled(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options", [{"cache": "ram"}, {"num_workers": 2, "worker_type": "thread"}, {}]
+)
+def test_a_damaged_image_is_named(
+    project: Path, tmp_path: Path, options: Mapping[str, Any]
+) -> None:
     target = tmp_path / "data" / "splits" / "whole"
     shutil.copytree(project / "data" / "splits" / "whole", target)
-    shard = target / "train" / "00000.arrow"
+    shard = target / "val" / "00000.arrow"
     content = bytearray(shard.read_bytes())
     image = SplitFile(shard.parent).row(9, ["image"])["image"]["bytes"]
     place = bytes(content).index(image)
     content[place : place + 4] = b"no j"
     shard.write_bytes(content)
     with pytest.raises(ViewfinderError, match=r"'009\.jpg'"):
-        module(tmp_path, ClassLabel(), cache="ram").train_dataloader()
+        list(module(tmp_path, ClassLabel(), **options).val_dataloader())
 
 
 def test_batch_augmentations_are_refused_where_boxes_must_move_along(project: Path) -> None:
@@ -418,6 +425,59 @@ def test_one_core_gets_no_worker() -> None:
         assert worker_count(Slow(100_000, 0.001), accelerated=True) == 0
     finally:
         os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoding", "accelerated", "expected"),
+    [
+        ("auto", True, False, True),
+        ("auto", True, True, False),
+        ("auto", False, False, False),
+        ("process", True, False, False),
+        ("thread", False, True, True),
+    ],
+)
+def test_threads_load_large_images_where_the_cores_train(
+    tmp_path: Path, kind: Any, *, decoding: bool, accelerated: bool, expected: bool
+) -> None:
+    split = of_one_size(tmp_path, 256)
+    assert in_threads(kind, split, decoding=decoding, accelerated=accelerated) is expected
+
+
+def test_threads_do_not_load_small_images_unless_told(tmp_path: Path) -> None:
+    split = of_one_size(tmp_path, 255)
+    assert not in_threads("auto", split, decoding=True, accelerated=False)
+
+
+def of_one_size(folder: Path, side: int) -> SplitFile:
+    """Write a split of one square image."""
+    write_zip(folder / "data.zip", [("0.png", encode(picture(0, side)))])
+    write_checksums(folder)
+    with Archive(folder) as archive:
+        info = SplitInfo("large", "train", ["cat"], {})
+        write_split(folder / "train", [Record(id="0.png", label=0)], archive, ["label"], info)
+    return SplitFile(folder / "train")
+
+
+class Counting(ClassLabel):
+    """Says beside the label how many threads PyTorch would compute it in."""
+
+    def row_targets(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        return super().row_targets(rows) | {"threads": torch.tensor(torch.get_num_threads())}
+
+
+def test_loading_threads_start_no_threads_and_leave_none(project: Path) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        data = module(project, Counting(), num_workers=2, worker_type="thread")
+        passes = iter(data.train_dataloader())
+        assert next(passes)["threads"] == 1
+        assert torch.get_num_threads() == 2
+        passes.close()
+    finally:
+        torch.set_num_threads(before)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("loader")]
 
 
 def test_a_small_data_set_is_loaded_by_the_training_process(project: Path) -> None:

@@ -17,6 +17,7 @@ LARGEST_SEED = 2**32 - 1
 BUILT = ("task", "model", "optimizer", "trainer")
 SECTIONS = (*BUILT, "dataset", "image", "loader", "training", "predict", "export")
 CACHES = ("none", "ram")
+WORKER_TYPES = ("auto", "thread", "process")
 _NAME = r"[A-Za-z][A-Za-z0-9_-]*"
 
 
@@ -46,7 +47,11 @@ def check(config: DictConfig, project: Path) -> None:
         raise ViewfinderError(
             f"loader.num_workers is {workers!r}; expected an integer of 0 or more, or auto."
         )
-    for key, choices in (("image.interpolation", INTERPOLATIONS), ("loader.cache", CACHES)):
+    for key, choices in (
+        ("image.interpolation", INTERPOLATIONS),
+        ("loader.cache", CACHES),
+        ("loader.worker_type", WORKER_TYPES),
+    ):
         value = OmegaConf.select(config, key)
         if value not in choices:
             raise ViewfinderError(f"{key} is {value!r}; expected {', '.join(choices)}.")

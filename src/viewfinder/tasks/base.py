@@ -123,12 +123,14 @@ class VisionTask(pl.LightningModule, ABC):
         """Turn uint8 images [B, channels, H, W] into the network's float32 input."""
         channels, _, width = images.shape[1:]
         pixels = images.to(torch.float32, copy=True, memory_format=torch.channels_last)
-        mean, std = (
-            values.flatten().expand(channels).repeat(width) for values in (self.mean, self.std)
+        scale, shift = (
+            values.flatten().expand(channels).repeat(width)
+            for values in (1 / (255 * self.std), -self.mean / self.std)
         )
         # In place and a row of pixels at a time: new memory, and loops over three channels, cost
         # several times the arithmetic.
-        pixels.permute(0, 2, 3, 1).flatten(2).div_(255).sub_(mean).div_(std)
+        rows = pixels.permute(0, 2, 3, 1).flatten(2)
+        torch.addcmul(shift, rows, scale, out=rows)
         return pixels
 
     def forward(self, images: Tensor) -> Predictions:

@@ -14,6 +14,7 @@ from viewfinder.data.loading.dataset import Batch, SplitDataset
 from viewfinder.data.loading.rank_share import EpochOrder, share
 from viewfinder.data.loading.sampler import EpochSampler
 from viewfinder.data.loading.split_file import SplitFile
+from viewfinder.data.loading.threads import ThreadLoader
 from viewfinder.data.loading.transforms import Interpolation, Transform
 from viewfinder.data.loading.views import (
     Boxes,
@@ -27,6 +28,8 @@ from viewfinder.data.loading.views import (
 )
 from viewfinder.data.loading.workers import (
     WorkerCount,
+    WorkerType,
+    in_threads,
     one_thread,
     start_method,
     worker_count,
@@ -60,8 +63,10 @@ class VisionDataModule(pl.LightningDataModule):
         channels: 1 for grey images, 3 for RGB.
         augmentations: Augmentations for training, by name, in order.
         batch_size: Images a batch.
-        num_workers: Loader processes; 0 loads in the training process, ``auto`` decides by a short
-            measurement.
+        num_workers: Loader processes or threads; 0 loads in the training loop itself, ``auto``
+            decides by a short measurement.
+        worker_type: ``process``, ``thread``, or ``auto``: threads for large images where no
+            accelerator trains. The batches stay the same.
         cache: ``ram`` decodes each training and validation image once and keeps it in memory; the
             batches stay the same.
         balanced: Whether training batches hold every class as often as every other.
@@ -84,6 +89,7 @@ class VisionDataModule(pl.LightningDataModule):
         augmentations: Mapping[str, Any] | None = None,
         batch_size: int = 32,
         num_workers: WorkerCount = 0,
+        worker_type: WorkerType = "auto",
         cache: Cache = "none",
         balanced: bool = False,
         seed: int = 0,
@@ -94,6 +100,7 @@ class VisionDataModule(pl.LightningDataModule):
         self.view = view
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.worker_type: WorkerType = worker_type
         self.cache = cache
         self.balanced = balanced
         self.seed = seed
@@ -153,16 +160,26 @@ class VisionDataModule(pl.LightningDataModule):
             else self.num_workers
         )
         sampler = share(self._order(dataset.split, training=training), even=training)
+        options: dict[str, Any] = {
+            "batch_size": self.batch_size,
+            "sampler": sampler,
+            "drop_last": training and len(sampler) > self.batch_size,
+            "pin_memory": accelerated,
+            "collate_fn": _as_loaded,
+        }
+        if workers and in_threads(
+            self.worker_type,
+            dataset.split,
+            decoding=self.cache == "none",
+            accelerated=accelerated,
+        ):
+            return ThreadLoader(dataset, threads=workers, **options)
         return DataLoader(
             dataset,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            drop_last=training and len(sampler) > self.batch_size,
+            **options,
             num_workers=workers,
             persistent_workers=workers > 0,
             multiprocessing_context=start_method() if workers else None,
-            pin_memory=accelerated,
-            collate_fn=_as_loaded,
             # Drawing worker seeds from the global generator would disturb an exact resume.
             generator=torch.Generator().manual_seed(self.seed),
             worker_init_fn=one_thread,

@@ -1,5 +1,6 @@
 """A split as a PyTorch data set."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from viewfinder.data.loading.augmentation import Generators
-from viewfinder.data.loading.decode import Reduction, decode_image
+from viewfinder.data.loading.decode import Reduction, decode_image, decode_roughly
 from viewfinder.data.loading.pixel_cache import PixelCache
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.sampler import SampleKey
@@ -55,11 +56,18 @@ class SplitDataset(Dataset[Item]):
         self._by_rows = view.row_targets if isinstance(view, WholeImageView) else None
         self._annotated = bool(_ANNOTATIONS & set(view.columns))
         self._columns = [*(name for name in view.columns if name != "image"), "height", "width"]
+        resampled = seed is not None and transform.before_resize
+        self._decode = decode_roughly if resampled else decode_image
         self._cache: PixelCache | None = None
         if cached:
-            full_size = seed is not None and transform.before_resize
-            resize = None if full_size else transform.resized
-            self._cache = PixelCache(split, self._reduction, resize, transform.size)
+            resize = None if resampled else transform.resized
+            self._cache = PixelCache(split, self._decode, self._reduction, resize, transform.size)
+
+    def for_thread(self) -> "SplitDataset":
+        """Return the same data set for use in another thread at the same time."""
+        other = copy.copy(self)
+        other.transform = copy.deepcopy(self.transform)
+        return other
 
     def __len__(self) -> int:
         return len(self.split)
@@ -115,7 +123,7 @@ class SplitDataset(Dataset[Item]):
             return
         for content, row in zip(self.split.images(indices), rows, strict=True):
             reduction = self._reduction(row["height"], row["width"])
-            yield decode_image(memoryview(content), row["id"], reduction)
+            yield self._decode(memoryview(content), row["id"], reduction)
 
     def _reduction(self, height: int, width: int) -> Reduction:
         return self.transform.reduction(

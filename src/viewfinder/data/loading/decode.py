@@ -2,14 +2,16 @@
 
 OpenCV decodes JPEG and PNG: on photos of 500 x 375 pixels it is as fast as simplejpeg, 1.2 times as
 fast as torchvision and 1.7 times as fast as Pillow, with the very same pixels, and it turns images
-as their EXIF data say. Pillow decodes what OpenCV gets wrong or does not know.
+as their EXIF data say. Pillow decodes what OpenCV gets wrong or does not know. Where images are
+augmented, simplejpeg leaves out what the eye can't see, and is 1.2 times as fast again.
 """
 
 import io
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -26,9 +28,23 @@ _REDUCED = {
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Start-of-frame markers, less those of Huffman tables, arithmetic coding and its extension.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APPLICATION_1 = 0xE1
 _FILLING = 0xFF
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24
+
+
+class Decoder(Protocol):
+    """What decodes an image file, as ``decode_image`` does."""
+
+    def __call__(
+        self, content: bytes | memoryview, name: str, reduction: Reduction = 1
+    ) -> NDArray[np.uint8]: ...
+
+
+class _JpegHeader(NamedTuple):
+    components: int
+    has_exif: bool
 
 
 def decode_image(
@@ -57,7 +73,8 @@ def decode_image(
     """
     content = memoryview(content).cast("B")  # Arrow's buffers hold signed bytes
     encoded = np.frombuffer(content, np.uint8)
-    if jpeg_components(content) in (1, 3):
+    header = _jpeg_header(content)
+    if header is not None and header.components in (1, 3):
         if reduction == 1:
             image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
         else:
@@ -72,8 +89,28 @@ def decode_image(
     return shrink(_decode_any(content, name), reduction)
 
 
-def jpeg_components(content: bytes | memoryview) -> int | None:
-    """Return the number of colour components of a JPEG file; None if it is not a whole one."""
+def decode_roughly(
+    content: bytes | memoryview, name: str, reduction: Reduction = 1
+) -> NDArray[np.uint8]:
+    """Decode an image file as ``decode_image`` does, but colours of JPEG faster.
+
+    They are stored at half the resolution; the nearest one is taken instead of a mean of the next
+    ones. Brightness, and with it what there is to see, stays the same.
+    """
+    content = memoryview(content).cast("B")
+    header = _jpeg_header(content)
+    if reduction > 1 or header is None or header.components != 3 or header.has_exif:
+        return decode_image(content, name, reduction)
+    try:
+        image = simplejpeg.decode_jpeg(content, fastupsample=True)
+    except ValueError:
+        return decode_image(content, name)
+    return np.asarray(image, np.uint8)
+
+
+def _jpeg_header(content: memoryview) -> _JpegHeader | None:
+    """Return what the markers of a JPEG file say; None if it is not a whole one."""
+    has_exif = False
     size = len(content)
     if size < 4 or content[:2] != _JPEG_START or content[-2:] != _JPEG_END:
         return None
@@ -85,8 +122,9 @@ def jpeg_components(content: bytes | memoryview) -> int | None:
         if marker == _FILLING:
             place += 1
         elif marker in _FRAMES:
-            return content[place + 9]
+            return _JpegHeader(content[place + 9], has_exif)
         else:
+            has_exif |= marker == _APPLICATION_1
             place += 2 + 256 * content[place + 2] + content[place + 3]
     return None
 

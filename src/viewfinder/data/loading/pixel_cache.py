@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from viewfinder.data.loading.decode import Reduction, decode_image
+from viewfinder.data.loading.decode import Decoder, Reduction
 from viewfinder.data.loading.memory import available_memory
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.workers import available_cores
@@ -30,6 +30,7 @@ class PixelCache:
 
     Args:
         split: The rows.
+        decode: Decodes an image.
         reduction: Returns the scale to decode at, from an image's height and width.
         resize: Brings an image to the model's input size; None keeps each at its decoded size.
         size: The model's input size, height and width in pixels.
@@ -41,10 +42,12 @@ class PixelCache:
     def __init__(
         self,
         split: SplitFile,
+        decode: Decoder,
         reduction: Callable[[int, int], Reduction],
         resize: Callable[[Pixels], Pixels] | None,
         size: tuple[int, int],
     ) -> None:
+        self._decode = decode
         sizes = np.stack([_column(split, "height"), _column(split, "width")], axis=1)
         self._reductions = np.array([reduction(h, w) for h, w in sizes.tolist()], np.int8)
         if resize is None:
@@ -93,7 +96,7 @@ class PixelCache:
         rows = split.rows(part, ["id"])
         for index, row, content in zip(part, rows, split.images(part), strict=True):
             reduction: Reduction = self._reductions[index]
-            image = decode_image(memoryview(content), row["id"], int(reduction))  # type: ignore[arg-type]
+            image = self._decode(memoryview(content), row["id"], int(reduction))  # type: ignore[arg-type]
             self.image(index)[:] = image if resize is None else resize(image)
 
 

@@ -1,4 +1,4 @@
-"""How many processes load the data, and how they start."""
+"""Who loads the data: the training process, threads of it, or other processes."""
 
 import os
 import sys
@@ -7,16 +7,21 @@ from typing import Literal, Protocol
 
 import cv2
 import numpy as np
+import pyarrow.compute as pc
 
 from viewfinder.data.loading.sampler import SampleKey
+from viewfinder.data.loading.split_file import SplitFile
 
 WorkerCount = int | Literal["auto"]
+WorkerType = Literal["auto", "thread", "process"]
 
 _PROBES = 16
 _PROBE_SECONDS = 0.2
 # Below this a pass over the data takes less than starting and feeding processes costs.
 _WORTH_SECONDS = 2.0
 _MOST = 16
+# Of smaller images Python itself is most of the work, in which threads take turns.
+_WORTH_THREADS = 256 * 256  # pixels
 
 
 class Fetches(Protocol):
@@ -35,7 +40,7 @@ def available_cores() -> int:
 
 
 def worker_count(data: Fetches, *, accelerated: bool) -> int:
-    """Choose the number of loader processes by a short measurement.
+    """Choose the number of workers by a short measurement.
 
     A few images are loaded here. If all of them would take less than about two seconds, the
     training process loads them itself, since starting others would take longer. Otherwise every
@@ -49,6 +54,28 @@ def worker_count(data: Fetches, *, accelerated: bool) -> int:
     if cores < 2 or _seconds(data) < _WORTH_SECONDS:
         return 0
     return min(cores if accelerated else cores // 2, _MOST)
+
+
+def in_threads(kind: WorkerType, split: SplitFile, *, decoding: bool, accelerated: bool) -> bool:
+    """Tell whether threads shall load instead of processes.
+
+    Unless told, threads load images large enough for the decoder to be most of the work, where the
+    training runs on the same cores. An accelerator is fed by more workers than Python can serve.
+
+    Args:
+        kind: What the user wants.
+        split: The images.
+        decoding: Whether they are decoded anew each time.
+        accelerated: Whether the training runs on an accelerator.
+    """
+    if kind != "auto":
+        return kind == "thread"
+    if accelerated or not decoding:
+        return False
+    pixels = pc.multiply(
+        split.table.column("height").cast("int64"), split.table.column("width").cast("int64")
+    )
+    return bool(pc.mean(pixels).as_py() >= _WORTH_THREADS)
 
 
 def _seconds(data: Fetches) -> float:
