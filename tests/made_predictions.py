@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from numpy.typing import NDArray
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.analysis.object_mistakes import object_mistakes
 from viewfinder.evaluation.analysis.slice_figures import slice_figures, write_slices
 from viewfinder.evaluation.analysis.suspected_labels import suspected_labels
@@ -21,7 +23,7 @@ from viewfinder.evaluation.measures.opening import open_measure
 from viewfinder.evaluation.page import Facts
 from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictions_schema
 from viewfinder.evaluation.predictions.file import PredictionsFile
-from viewfinder.evaluation.predictions.rows import decode_map
+from viewfinder.evaluation.predictions.rows import decode_map, encode_map
 from viewfinder.evaluation.report import write_report
 
 SIZE = 64
@@ -102,7 +104,6 @@ def suspected(file: PredictionsFile) -> list[tuple[str, str, str]]:
     """Return the image, the given and the suggested label of every suspicion."""
     mistakes = object_mistakes(file) if "predicted_scores" in file.table.column_names else None
     found = suspected_labels(file, open_measure(file), mistakes)
-    assert found is not None
     ids = file.table.column("id").to_pylist()
     return [(ids[item.row], item.given, item.suggested) for item in found]
 
@@ -122,6 +123,20 @@ def objects(
         "predicted_scores": [score for _, score, _ in found],
         **others,
     }
+
+
+def masks(
+    true: NDArray[np.integer], found: NDArray[np.integer], percent: NDArray[np.integer]
+) -> Row:
+    """Return a row of segmentation; the true class has what its prediction leaves of 100 %."""
+    wrong = (true != IGNORE) & (true != found)
+    maps = {
+        "mask": true,
+        "predicted_mask": found,
+        "confidence": percent,
+        "given_confidence": np.where(wrong, 100 - percent, IGNORE),
+    }
+    return {name: encode_map(torch.from_numpy(values)) for name, values in maps.items()}
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:

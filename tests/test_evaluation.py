@@ -255,6 +255,7 @@ def test_a_perfect_network_gets_a_perfect_report(
         "tables/per_class.csv",
         "tables/confused_pairs.csv",
         "tables/slices.csv",
+        "tables/suspected_labels.csv",
     }
     if name == "detection":
         expected |= {"plots/errors.png", "plots/precision_recall.png"}
@@ -262,11 +263,10 @@ def test_a_perfect_network_gets_a_perfect_report(
         expected.add("tables/operating_point.csv")
     else:
         expected.add("plots/confusion.png")
-    if name != "segmentation":
-        expected.add("tables/suspected_labels.csv")
+        expected.add("tables/confident_mistakes.csv")
     if name in {"classification", "localization"}:
         pictures = ("calibration", "precision_recall", "roc")
-        expected |= {"tables/confusion.csv", "tables/confident_mistakes.csv"}
+        expected.add("tables/confusion.csv")
         expected |= {*(f"plots/{picture}.png" for picture in pictures)}
     assert set(files(made.folder)) == expected
 

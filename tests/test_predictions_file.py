@@ -13,9 +13,15 @@ from made_predictions import SIZE, made
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from viewfinder.data.loading.dataset import collate
+from viewfinder.data.loading.dataset import Batch, collate
 from viewfinder.evaluation.predictions.file import PredictionsFile
-from viewfinder.evaluation.predictions.rows import encode_map, encode_masks, predictions_of
+from viewfinder.evaluation.predictions.rows import (
+    decode_map,
+    encode_map,
+    encode_masks,
+    predictions_of,
+    rows_of,
+)
 from viewfinder.tasks import Classification
 
 NAMES = ["dark", "bright"]
@@ -83,6 +89,20 @@ def test_only_the_row_groups_of_chosen_rows_are_read(grouped: Path) -> None:
     assert [row["score"] for row in file.chosen([5, 10])] == [5, 10]
     with pytest.raises(OSError, match="page header"):
         file.chosen([0])
+
+
+def test_pixels_keep_how_sure_the_model_was() -> None:
+    shares = torch.tensor([[0.75, 0.2, 0.3, 0.006], [0.25, 0.8, 0.7, 0.994]])
+    mask = torch.tensor([[[0, 0], [255, 1]]])
+    batch: Batch = {"id": ["a"], "image": torch.zeros(1, 3, 2, 2), "mask": mask}
+    (row,) = rows_of("segmentation", {"probabilities": shares.reshape(1, 2, 2, 2)}, batch)
+    assert decode_map(row["confidence"]).tolist() == [[75, 80], [70, 99]]
+    assert decode_map(row["given_confidence"]).tolist() == [[255, 20], [255, 255]]
+
+
+def test_some_columns_can_be_read_alone(grouped: Path) -> None:
+    rows = list(PredictionsFile(grouped).rows(["mask"]))
+    assert [list(row) for row in rows] == [["mask"]] * 12
 
 
 def test_only_masks_that_are_told_are_decoded() -> None:

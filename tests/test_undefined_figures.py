@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from made_predictions import made, objects, report, table
-
-from viewfinder.evaluation.predictions.rows import encode_map
+from made_predictions import made, masks, objects, report, table
 
 NAMES = ["cat", "dog", "bird"]
 BLANK = ""
@@ -52,10 +50,7 @@ def test_each_class_of_several_is_a_question_of_its_own(tmp_path: Path) -> None:
 
 
 def test_masks_without_any_pixel_that_counts(tmp_path: Path) -> None:
-    row = {
-        "mask": encode_map(torch.full((64, 64), 255)),
-        "predicted_mask": encode_map(torch.zeros(64, 64, dtype=torch.int64)),
-    }
+    row = masks(np.full((64, 64), 255), np.zeros((64, 64), np.int64), np.full((64, 64), 99))
     folder = report(made(tmp_path, "segmentation", ["background", "cat"], [row] * 8))
     assert figures(folder, "cat") == (BLANK, BLANK, BLANK)
     metrics = json.loads((folder / "metrics.json").read_text())

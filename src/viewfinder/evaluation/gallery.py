@@ -1,6 +1,7 @@
 """Pictures of many examples."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,14 @@ from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
 from viewfinder.drawing.palette import FAINT, INK, RIGHT, WRONG, class_colour
 from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.example import Example
-from viewfinder.evaluation.tiles import draw_boxes, draw_image, draw_outlines, fit_size, overlay
+from viewfinder.evaluation.tiles import (
+    draw_boxes,
+    draw_image,
+    draw_outlines,
+    draw_regions,
+    fit_size,
+    overlay,
+)
 
 _GAP, _PANEL_GAP = 18, 4
 _CAPTION, _LEGEND = 38, 40
@@ -24,7 +32,7 @@ _FRAME_POINTS = 3.5
 _SIDE, _BOXED_SIDE = 192, 288
 _CHARACTER_PIXELS = 7.6
 _MOST_BYTES = 1_400_000
-_MOST_IN_LEGEND = 20
+_MOST_IN_LEGEND, _MOST_IN_LINE = 20, 10
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,9 @@ def _draw_panels(
     masks = [mask for mask in (example.truth.mask, example.predicted.mask) if mask is not None]
     pictures = [example.image, *(overlay(example.image, mask, classes) for mask in masks)]
     for panel, picture in enumerate(pictures[-layout.panels :]):
-        draw_image(_axes(canvas, layout, index, panel), picture, layout.tile)
+        axes = _axes(canvas, layout, index, panel)
+        draw_image(axes, picture, layout.tile)
+        draw_regions(axes, example.predicted)
 
 
 def _draw_caption(canvas: Canvas, layout: _Layout, index: int, example: Example) -> None:
@@ -185,10 +195,11 @@ def _draw_legend(canvas: Canvas, examples: Sequence[Example], classes: Sequence[
         for label in shown[:_MOST_IN_LEGEND]
     ]
     if patches:
+        lines = math.ceil(len(patches) / _MOST_IN_LINE)
         canvas.figure.legend(
             handles=patches,
             loc="lower center",
-            ncols=min(len(patches), 10),
+            ncols=math.ceil(len(patches) / lines),
             frameon=False,
             fontsize=9.5,
             handlelength=1.2,

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Polygon
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from viewfinder.data.loading.views import BACKGROUND
@@ -78,6 +79,16 @@ def draw_outlines(axes: Axes, truth: Marks, predicted: Marks, classes: Sequence[
         for label, box in zip(predicted.labels, predicted.boxes, strict=True):
             name = shorten(classes[int(label)], _LONGEST_LABEL)
             _draw_label(axes, name, box, class_colour(int(label)))
+
+
+def draw_regions(axes: Axes, marks: Marks) -> None:
+    """Draw the lines around regions of a mask, to be seen on any picture."""
+    for lines in marks.outlines or []:
+        for line in lines:
+            shadow = withStroke(linewidth=2.6, foreground="black")
+            outline = _polygon(line, "white", filled=False)
+            outline.set(linestyle="-", linewidth=1.2, path_effects=[shadow])
+            axes.add_patch(outline)
 
 
 def overlay(

@@ -1,11 +1,20 @@
-"""Wrong decisions of which the model is surest, where classes are told of whole images."""
+"""Wrong decisions of which the model is surest, about whole images or regions of a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from viewfinder.evaluation.analysis.region_pictures import MASK_KEY, around_regions
+from viewfinder.evaluation.analysis.regions import (
+    REGION_COLUMNS,
+    PixelMaps,
+    Region,
+    pixel_maps,
+    regions,
+)
+from viewfinder.evaluation.example import Example
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.selection import Images, examples_of
@@ -14,7 +23,10 @@ from viewfinder.tables import write_table
 _MOST = 16
 _DECIMALS = 5
 _KEY = "true class → predicted class and its probability"
-_KEY_SEVERAL = "the surest wrong decision about an image, and the probability of that class"
+_KEYS = {
+    "multilabel": "the surest wrong decision about an image, and the probability of that class",
+    "segmentation": f"{MASK_KEY}    true class → predicted class and its mean probability",
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class ConfidentMistake:
         probability: Of the class that was predicted or, of several classes, that was missed or
             invented.
         confidence: In the decision, by which mistakes are ordered.
+        region: Where the image is wrong, if classes are told of pixels.
     """
 
     row: int
@@ -35,13 +48,16 @@ class ConfidentMistake:
     predicted: str
     probability: float
     confidence: float
+    region: Region | None = None
 
 
 def confident_mistakes(predictions: PredictionsFile) -> list[ConfidentMistake]:
-    """Return the surest wrong decision about each image, surest first."""
-    several = predictions.info.task == "multilabel"
-    found = _of_several(predictions) if several else _of_one(predictions)
-    return sorted(found, key=lambda item: -item.confidence)
+    """Return the surest wrong decision about each image, surest first.
+
+    Of regions that the model is equally sure of, to whole percent, the largest comes first.
+    """
+    found = _BY_TASK.get(predictions.info.task, _of_one)(predictions)
+    return sorted(found, key=_order)
 
 
 def write_confident_mistakes(
@@ -50,18 +66,25 @@ def write_confident_mistakes(
     """Write all of them as a table and the first 16 as a picture.
 
     Args:
-        predictions: The predictions for classification, localization or several classes an image.
+        predictions: The predictions for anything but objects.
         images: Returns the batch of the images of some rows.
         plots: The folder for ``confident_mistakes.png``; there is none without a mistake.
         tables: The folder for ``confident_mistakes.csv``.
     """
     mistakes = confident_mistakes(predictions)
     ids = predictions.table.column("id").to_pylist()
+    places = REGION_COLUMNS if predictions.info.task == "segmentation" else ()
     write_table(
         tables / "confident_mistakes.csv",
-        ["id", "truth", "predicted", "probability"],
+        ["id", "truth", "predicted", "probability", *places],
         (
-            [ids[item.row], item.truth, item.predicted, round(item.probability, _DECIMALS)]
+            [
+                ids[item.row],
+                item.truth,
+                item.predicted,
+                round(item.probability, _DECIMALS),
+                *(item.region.cells if item.region else ()),
+            ]
             for item in mistakes
         ),
     )
@@ -75,9 +98,9 @@ def _draw(
     images: Images,
     mistakes: Sequence[ConfidentMistake],
 ) -> None:
-    several = predictions.info.task == "multilabel"
-    arrow = " · told " if several else " → "
-    drawn = examples_of(predictions, images, [item.row for item in mistakes])
+    task = predictions.info.task
+    arrow = " · told " if task == "multilabel" else " → "
+    drawn = _examples(predictions, images, mistakes)
     examples = [
         replace(
             example,
@@ -91,8 +114,21 @@ def _draw(
         examples,
         predictions.info.classes,
         heading="The most confident mistakes, surest first",
-        key=_KEY_SEVERAL if several else _KEY,
+        key=_KEYS.get(task, _KEY),
     )
+
+
+def _examples(
+    predictions: PredictionsFile, images: Images, mistakes: Sequence[ConfidentMistake]
+) -> list[Example]:
+    places = [(item.row, item.region) for item in mistakes if item.region]
+    if places:
+        return around_regions(predictions, images, places)
+    return examples_of(predictions, images, [item.row for item in mistakes])
+
+
+def _order(mistake: ConfidentMistake) -> tuple[float, int]:
+    return -mistake.confidence, -mistake.region.area if mistake.region else 0
 
 
 def _of_one(predictions: PredictionsFile) -> list[ConfidentMistake]:
@@ -130,3 +166,32 @@ def _of_several(predictions: PredictionsFile) -> list[ConfidentMistake]:
             )
         )
     return mistakes
+
+
+def _of_regions(predictions: PredictionsFile) -> list[ConfidentMistake]:
+    every = (
+        _surest_region(row, maps, predictions.info.classes)
+        for row, maps in enumerate(pixel_maps(predictions))
+    )
+    return [item for item in every if item is not None]
+
+
+def _surest_region(row: int, maps: PixelMaps, names: Sequence[str]) -> ConfidentMistake | None:
+    found = (
+        ConfidentMistake(
+            row,
+            names[region.given],
+            names[region.predicted],
+            region.confidence,
+            region.confidence,
+            region,
+        )
+        for region in regions(maps, maps.wrong)
+    )
+    return min(found, key=_order, default=None)
+
+
+_BY_TASK: dict[str, Callable[[PredictionsFile], list[ConfidentMistake]]] = {
+    "multilabel": _of_several,
+    "segmentation": _of_regions,
+}

@@ -1,4 +1,4 @@
-"""A square piece of an image around one object, with boxes and outlines in it."""
+"""A square piece of an image around one object, with boxes, outlines and masks in it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.example import Marks
 
 SIDE = 288
@@ -32,16 +33,19 @@ class Crop:
     side: int
 
     @classmethod
-    def around(cls, box: Sequence[float], height: int, width: int) -> "Crop":
+    def around(
+        cls, box: Sequence[float], height: int, width: int, least: float = _LEAST_SIDE
+    ) -> "Crop":
         """Return the window around a box, in the image as far as possible.
 
         Args:
             box: Left, top, right, bottom.
             height: Of the image.
             width: Of the image.
+            least: The smallest side that it may have, in pixels.
         """
         left, top, right, bottom = box
-        side = max(_LEAST_SIDE, round(_CONTEXT * max(right - left, bottom - top)))
+        side = max(round(least), round(_CONTEXT * max(right - left, bottom - top)))
         # The window needs not be larger than the image, but has to hold the whole box.
         longest = max(height, width)
         side = min(side, longest)
@@ -51,18 +55,23 @@ class Crop:
 
     def pixels(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut out of an image [H, W, 3] and bring to ``SIDE``; what is outside is light grey."""
-        height, width = image.shape[:2]
-        cut = np.full((self.side, self.side, 3), _OUTSIDE, np.uint8)
-        top, left = max(self.top, 0), max(self.left, 0)
-        bottom, right = min(self.top + self.side, height), min(self.left + self.side, width)
-        cut[top - self.top : bottom - self.top, left - self.left : right - self.left] = image[
-            top:bottom, left:right
-        ]
         grows = self.side <= SIDE
         drawn = cv2.resize(
-            cut, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA
+            self._cut(image, _OUTSIDE),
+            (SIDE, SIDE),
+            interpolation=cv2.INTER_NEAREST if grows else cv2.INTER_AREA,
         )
         return np.asarray(drawn, np.uint8)
+
+    def mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut out of a mask [H, W] in the same way; what is outside does not count."""
+        drawn = cv2.resize(self._cut(mask, IGNORE), (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+        return np.asarray(drawn, np.uint8)
+
+    def lines(self, lines: Sequence[Line]) -> list[Line]:
+        """Return the lines around an object in the window's drawn pixels."""
+        corner, scale = np.array([self.left, self.top], np.float32), SIDE / self.side
+        return [(line - corner) * scale for line in lines]
 
     def marks(self, marks: Marks) -> Marks:
         """Return boxes and outlines in the window's drawn pixels, without those outside it."""
@@ -72,11 +81,19 @@ class Crop:
         seen = np.flatnonzero((boxes[:, :2].max(axis=1) < SIDE) & (boxes[:, 2:].min(axis=1) > 0))
         outlines = None
         if marks.outlines is not None:
-            outlines = [
-                [(line - corner) * scale for line in marks.outlines[number]] for number in seen
-            ]
+            outlines = [self.lines(marks.outlines[number]) for number in seen]
         scores = marks.scores[seen] if len(marks.scores) else marks.scores
         return Marks(boxes[seen].astype(np.float32), marks.labels[seen], scores, outlines=outlines)
+
+    def _cut(self, pixels: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
+        height, width = pixels.shape[:2]
+        cut = np.full((self.side, self.side, *pixels.shape[2:]), outside, np.uint8)
+        top, left = max(self.top, 0), max(self.left, 0)
+        bottom, right = min(self.top + self.side, height), min(self.left + self.side, width)
+        cut[top - self.top : bottom - self.top, left - self.left : right - self.left] = pixels[
+            top:bottom, left:right
+        ]
+        return cut
 
 
 def _start(centre: float, side: int, length: int) -> int:

@@ -9,7 +9,9 @@ from pathlib import Path
 from viewfinder.pages import embedded
 
 _MOST_ROWS = 10
-_NUMBERS = frozenset({"images", "value", "low", "high", "count", "share of actual", "quality"})
+_NUMBERS = frozenset(
+    {"images", "value", "low", "high", "count", "share of actual", "quality", "area"}
+)
 _FRACTION = re.compile(r"[0-9]+(\.[0-9]+|(\.[0-9]+)?e-[0-9]+)")
 
 
@@ -73,6 +75,7 @@ _SOURCES = (
         "more surely than its usual mistakes explain.",
         "suspected_labels.csv",
         "suspected_labels.png",
+        leave_out=frozenset({"left", "top", "right", "bottom"}),
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from viewfinder.evaluation.analysis.regions import Region
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -14,6 +16,7 @@ class Suspect:
         quality: How likely the given label is right, in [0, 1].
         true: Number of the object in doubt among the image's, if it is one.
         predicted: Number of the detection that speaks against it, if it is one.
+        region: The pixels in doubt, if it is the label of such.
     """
 
     row: int
@@ -22,3 +25,4 @@ class Suspect:
     quality: float
     true: int | None = None
     predicted: int | None = None
+    region: Region | None = None

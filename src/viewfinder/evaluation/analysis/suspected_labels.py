@@ -8,9 +8,12 @@ import numpy as np
 
 from viewfinder.evaluation.analysis.crops import Crop
 from viewfinder.evaluation.analysis.image_suspects import suspects_of_one, suspects_of_several
+from viewfinder.evaluation.analysis.mask_suspects import mask_suspects
 from viewfinder.evaluation.analysis.object_mistakes import ObjectMistakes
 from viewfinder.evaluation.analysis.object_pictures import marks_of
 from viewfinder.evaluation.analysis.object_suspects import object_suspects
+from viewfinder.evaluation.analysis.region_pictures import MASK_KEY, around_regions
+from viewfinder.evaluation.analysis.regions import REGION_COLUMNS
 from viewfinder.evaluation.analysis.suspect import Suspect
 from viewfinder.evaluation.example import Example, rgb_pixels
 from viewfinder.evaluation.gallery import draw_gallery
@@ -26,20 +29,17 @@ _KEY = "given label → what the model takes it for, and the given label's quali
 
 def suspected_labels(
     predictions: PredictionsFile, measure: Measure, mistakes: ObjectMistakes | None
-) -> list[Suspect] | None:
+) -> list[Suspect]:
     """Return the labels that may be wrong, the most suspicious first.
 
     Args:
         predictions: The predictions for a split that the model was not trained on.
         measure: Their measure.
         mistakes: The mistakes of a detector, if it is one.
-
-    Returns:
-        None for masks of classes: their probabilities, which this takes, are not kept.
     """
     info = predictions.info
     if info.task == "segmentation":
-        return None
+        return mask_suspects(predictions)
     if mistakes is not None:
         table = measure.by_class()
         column = next(i for i, name in enumerate(table.columns) if name in ("ap", "box_ap"))
@@ -68,34 +68,51 @@ def write_suspected_labels(
         tables: The folder for the table.
     """
     ids = predictions.table.column("id").to_pylist()
+    masks = predictions.info.task == "segmentation"
     write_table(
         tables / "suspected_labels.csv",
-        ["id", "given", "suggested", "quality"],
+        ["id", "given", "suggested", "quality", *(REGION_COLUMNS if masks else ())],
         (
-            [ids[item.row], item.given, item.suggested, round(item.quality, _DECIMALS)]
+            [
+                ids[item.row],
+                item.given,
+                item.suggested,
+                round(item.quality, _DECIMALS),
+                *(item.region.cells if item.region else ()),
+            ]
             for item in suspects
         ),
     )
     shown = suspects[:_MOST]
     if not shown:
         return
-    objects = "predicted_scores" in predictions.table.column_names
-    drawn = (
-        _around_objects(predictions, images, shown)
-        if objects
-        else examples_of(predictions, images, [item.row for item in shown])
-    )
     examples = [
-        replace(example, caption=f"{item.given} → {item.suggested}? {item.quality:.2f}", right=None)
-        for example, item in zip(drawn, shown, strict=True)
+        replace(example, caption=_caption(item), right=None)
+        for example, item in zip(_examples(predictions, images, shown), shown, strict=True)
     ]
     draw_gallery(
         plots / "suspected_labels.png",
         examples,
         predictions.info.classes,
         heading="Labels that may be wrong, most suspicious first",
-        key=_KEY,
+        key=f"{MASK_KEY}    {_KEY}" if masks else _KEY,
     )
+
+
+def _caption(suspect: Suspect) -> str:
+    said = f"{suspect.given} → {suspect.suggested}? {suspect.quality:.2f}"
+    return f"{said} · {suspect.region.area:,} pixels" if suspect.region else said
+
+
+def _examples(
+    predictions: PredictionsFile, images: Images, suspects: Sequence[Suspect]
+) -> list[Example]:
+    places = [(item.row, item.region) for item in suspects if item.region]
+    if places:
+        return around_regions(predictions, images, places)
+    if "predicted_scores" in predictions.table.column_names:
+        return _around_objects(predictions, images, suspects)
+    return examples_of(predictions, images, [item.row for item in suspects])
 
 
 def _around_objects(

@@ -45,18 +45,17 @@ def write_analysis(
         training_images: Number of training images that show each class, [C], if it is known.
         resamples: How many draws intervals come from at most.
     """
-    columns = set(predictions.table.column_names)
-    mistakes = object_mistakes(predictions) if "predicted_scores" in columns else None
+    objects = "predicted_scores" in predictions.table.column_names
+    mistakes = object_mistakes(predictions) if objects else None
     pairs = confused_pairs(predictions, measure, mistakes)
     write_confused_pairs(tables / "confused_pairs.csv", pairs, predictions.info.classes)
     if mistakes is not None:
         write_object_mistakes(predictions, mistakes, images, plots, tables)
-    if "probabilities" in columns:
+    else:
         write_confident_mistakes(predictions, images, plots, tables)
     found = slice_figures(predictions, measure, metrics, training_images, min(resamples, RESAMPLES))
     write_slices(tables / "slices.csv", found)
     if any(item.kind != "all" for item in found):
         draw_slices(plots / "slices.png", found)
     suspects = suspected_labels(predictions, measure, mistakes)
-    if suspects is not None:
-        write_suspected_labels(predictions, suspects, images, plots, tables)
+    write_suspected_labels(predictions, suspects, images, plots, tables)

@@ -15,6 +15,13 @@ from viewfinder.data.schema import IGNORE
 _NEAR = 0.0075
 
 
+def near_disk(height: int, width: int) -> NDArray[np.uint8]:
+    """Return the disk around a pixel that is near to it in an image, 0 or 1, uint8 [D, D]."""
+    radius = max(1, round(_NEAR * float(np.hypot(height, width))))
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    return np.asarray(disk, np.uint8)
+
+
 def boundary_counts(
     true: NDArray[np.uint8], found: NDArray[np.uint8], count: int
 ) -> NDArray[np.int64]:
@@ -29,8 +36,7 @@ def boundary_counts(
         Pixels of the predicted outline near the true one, pixels of the predicted outline, pixels
         of the true outline near the predicted one, pixels of the true outline: int64 [C, 4].
     """
-    radius = max(1, round(_NEAR * float(np.hypot(*true.shape))))
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    disk = near_disk(*true.shape)
     found = np.where(true == IGNORE, IGNORE, found).astype(np.uint8)
     counts = np.zeros((count, 4), np.int64)
     for label in np.union1d(true, found):

@@ -55,7 +55,8 @@ def _located_classes(file: PredictionsFile) -> Measure:
 
 
 def _pixel_classes(file: PredictionsFile) -> Measure:
-    maps = ((decode_map(row["mask"]), decode_map(row["predicted_mask"])) for row in file.rows())
+    rows = file.rows(["mask", "predicted_mask"])
+    maps = ((decode_map(row["mask"]), decode_map(row["predicted_mask"])) for row in rows)
     return PixelClasses(maps, file.info.classes)
 
 

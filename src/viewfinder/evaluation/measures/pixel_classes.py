@@ -45,7 +45,7 @@ class PixelClasses:
         self._matrix = np.zeros((len(classes), len(classes)), np.int64)
         sums, outlines = [], []
         for true, found in maps:
-            matrix = _confusion(true, found, len(classes))
+            matrix = pixel_confusion(true, found, len(classes))
             self._matrix += matrix
             # An image's whole matrix would be too large to keep where there are many classes.
             sums.append(np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)]))
@@ -113,8 +113,14 @@ class PixelClasses:
         return self._matrix
 
 
-def _confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:
-    """Return how many pixels of a class (row) were taken for a class (column), int64 [C, C]."""
+def pixel_confusion(true: Map, found: Map, count: int) -> NDArray[np.int64]:
+    """Return how many pixels of a class (row) were taken for a class (column), int64 [C, C].
+
+    Args:
+        true: Class of each pixel, uint8 [H, W]; 255 does not count.
+        found: Predicted class of each pixel, uint8 [H, W].
+        count: Number of classes, C.
+    """
     known = true != IGNORE
     pairs = true[known].astype(np.int64) * count + found[known]
     return np.bincount(pairs, minlength=count**2).reshape(count, count)

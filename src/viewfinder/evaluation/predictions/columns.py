@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from viewfinder.tasks.thresholds import UNDECIDED, told_places
 
 _METADATA_KEY = b"viewfinder"
-VERSION = 1
+VERSION = 2
 
 _SHARES = pa.list_(pa.float32())
 _BOX = pa.list_(pa.float32(), 4)
@@ -54,7 +54,12 @@ _BY_TASK: dict[str, dict[str, pa.DataType]] = {
         "masks": pa.list_(pa.binary()),
         "predicted_masks": pa.list_(pa.binary()),
     },
-    "segmentation": {"mask": pa.binary(), "predicted_mask": pa.binary()},
+    "segmentation": {
+        "mask": pa.binary(),
+        "predicted_mask": pa.binary(),
+        "confidence": pa.binary(),  # of the predicted class, whole percent
+        "given_confidence": pa.binary(),  # of the true class where another is predicted; else 255
+    },
 }
 
 

@@ -13,7 +13,16 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.predictions.columns import VERSION, read_info
 
 _ROWS_AT_ONCE = 64
-_WHOLE_IMAGE = frozenset({"mask", "predicted_mask", "masks", "predicted_masks"})
+_WHOLE_IMAGE = frozenset(
+    {
+        "mask",
+        "predicted_mask",
+        "confidence",
+        "given_confidence",
+        "masks",
+        "predicted_masks",
+    }
+)
 
 
 class PredictionsFile:
@@ -67,9 +76,9 @@ class PredictionsFile:
         numbers = {name: number for number, name in enumerate(dict.fromkeys(alone))}
         return np.array([numbers[name] for name in alone], np.int64)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all rows with all columns, a few of them in memory at a time."""
-        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE):
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield all rows, with all columns or some, a few of them in memory at a time."""
+        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
             yield from batch.to_pylist()
 
     def chosen(self, indices: Sequence[int]) -> list[dict[str, Any]]:

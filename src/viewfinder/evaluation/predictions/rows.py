@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from viewfinder.data.loading.dataset import Batch
+from viewfinder.data.schema import IGNORE
 from viewfinder.tasks import Predictions
 from viewfinder.tasks.detection import with_crowds, without_padding
 from viewfinder.tasks.instances import instances_with_crowds, pasted_instances, run_lengths
@@ -132,10 +133,24 @@ def _object_row(found: Predictions, true: Predictions) -> Row:
 
 
 def _segmentation_rows(predictions: Predictions, batch: Batch) -> list[Row]:
-    classes = predictions["probabilities"].argmax(dim=1)
+    probabilities, true = predictions["probabilities"], batch["mask"]
+    classes = probabilities.argmax(dim=1)
+    percent = (100 * probabilities).round_()
+    confidence, given = (
+        percent.gather(1, labels[:, None])[:, 0]
+        for labels in (classes, true.where(true != IGNORE, 0))
+    )
+    # Elsewhere it would only repeat the confidence, and double what the maps take.
+    wrong = (true != IGNORE) & (true != classes)
+    maps = {
+        "mask": true,
+        "predicted_mask": classes,
+        "confidence": confidence,
+        "given_confidence": given.where(wrong, IGNORE),
+    }
     return [
-        {"mask": encode_map(true), "predicted_mask": encode_map(found)}
-        for true, found in zip(batch["mask"], classes, strict=True)
+        dict(zip(maps, map(encode_map, of_image), strict=True))
+        for of_image in zip(*maps.values(), strict=True)
     ]
 
 
@@ -204,7 +219,7 @@ _PREDICTIONS: dict[str, Callable[[Sequence[Mapping[str, Any]]], Predictions]] = 
 
 
 def encode_map(classes: Tensor) -> bytes:
-    """Encode the class of each pixel, [H, W], below 256, as PNG."""
+    """Encode the class or the percentage of each pixel, [H, W], whole and below 256, as PNG."""
     encoded = cv2.imencode(".png", classes.numpy().astype(np.uint8))[1]
     return bytes(encoded)
 
