@@ -30,8 +30,8 @@ def around_regions(
         places, predictions.chosen(rows), images(rows)["image"], strict=True
     ):
         pixels = rgb_pixels(image)
-        least = _LEAST_SHARE * max(pixels.shape[:2])
-        crop = Crop.around(region.box, *pixels.shape[:2], least=least)
+        height, width = pixels.shape[:2]
+        crop = Crop.around(region.box, height, width, least=_LEAST_SHARE * max(height, width))
         truth, predicted = (crop.mask(decode_map(row[name])) for name in ("mask", "predicted_mask"))
         outline = [crop.lines(region.outline)]
         examples.append(

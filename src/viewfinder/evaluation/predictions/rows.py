@@ -135,9 +135,8 @@ def _object_row(found: Predictions, true: Predictions) -> Row:
 def _segmentation_rows(predictions: Predictions, batch: Batch) -> list[Row]:
     probabilities, true = predictions["probabilities"], batch["mask"]
     classes = probabilities.argmax(dim=1)
-    percent = (100 * probabilities).round_()
     confidence, given = (
-        percent.gather(1, labels[:, None])[:, 0]
+        (100 * probabilities.gather(1, labels[:, None])[:, 0].float()).round()
         for labels in (classes, true.where(true != IGNORE, 0))
     )
     # Elsewhere it would only repeat the confidence, and double what the maps take.
