@@ -1,9 +1,12 @@
 """How a process of ours runs."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
+
+from viewfinder.process import importing
 
 ALLOCATE = """
 import resource
@@ -32,3 +35,20 @@ def cleared_pages(before: str) -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="tells glibc's malloc")
 def test_freed_memory_is_used_again() -> None:
     assert cleared_pages("keep_freed_memory()") < 100 < 10_000 < cleared_pages("")
+
+
+def test_nothing_is_collected_while_modules_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    frozen = gc.get_freeze_count()
+    try:
+        with importing():
+            with importing():
+                assert not gc.isenabled()
+            assert not gc.isenabled()
+        assert gc.isenabled()
+        assert gc.get_freeze_count() == frozen  # there were no modules to keep
+        with importing():
+            import this  # noqa: F401
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()

@@ -18,6 +18,7 @@ NEUTRAL = {
     "config",
     "errors",
     "outputs",
+    "process",
     "progress",
     "tracking",
     "weights_file",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from viewfinder.config import load_composed
 from viewfinder.evaluation.figures import as_values, line
 from viewfinder.outputs import new_file
+from viewfinder.process import importing
 from viewfinder.workspace import project_dir
 
 if TYPE_CHECKING:
@@ -20,15 +21,16 @@ _EXPLAINED = 4
 
 def main(name: str) -> None:
     """Write ``reports/<name>/``: predictions, metrics, plots, tables and a page of all of them."""
-    import torch
+    with importing():
+        import torch
 
-    from viewfinder import tracking
-    from viewfinder.assembly import build_datamodule
-    from viewfinder.evaluation.analysis.class_frequency import training_images
-    from viewfinder.evaluation.page import write_page
-    from viewfinder.evaluation.report import write_report
-    from viewfinder.stages.facts import collect_facts
-    from viewfinder.stages.trained import open_trained
+        from viewfinder import tracking
+        from viewfinder.assembly import build_datamodule
+        from viewfinder.evaluation.analysis.class_frequency import training_images
+        from viewfinder.evaluation.page import write_page
+        from viewfinder.evaluation.report import write_report
+        from viewfinder.stages.facts import collect_facts
+        from viewfinder.stages.trained import open_trained
 
     project = project_dir()
     settings = load_composed(name, project).predict

@@ -5,16 +5,18 @@ import json
 from viewfinder.config import load_composed
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
+from viewfinder.process import importing
 from viewfinder.workspace import project_dir
 
 
 def main(name: str) -> None:
     """Write ``exports/<name>/``."""
-    from viewfinder import tracking
-    from viewfinder.export.certificate import certify
-    from viewfinder.export.graph import export_onnx
-    from viewfinder.export.predictor import OnnxPredictor
-    from viewfinder.stages.trained import open_trained
+    with importing():
+        from viewfinder import tracking
+        from viewfinder.export.certificate import certify
+        from viewfinder.export.graph import export_onnx
+        from viewfinder.export.predictor import OnnxPredictor
+        from viewfinder.stages.trained import open_trained
 
     project = project_dir()
     config = load_composed(name, project)

@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 import viewfinder
 from viewfinder.config import CONFIG_NAME, check, explain, pin_weights, training_config
 from viewfinder.errors import ViewfinderError
+from viewfinder.process import importing
 from viewfinder.stages.training_record import (
     FIGURES,
     HISTORY,
@@ -112,10 +113,11 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
     Returns:
         The best value of the task's monitored metric on the validation split.
     """
-    from viewfinder import tracking
-    from viewfinder.assembly import build_task, build_trainer, build_training_options
-    from viewfinder.training.fit import prepare
-    from viewfinder.training.resume import resume_state
+    with importing():
+        from viewfinder import tracking
+        from viewfinder.assembly import build_task, build_trainer, build_training_options
+        from viewfinder.training.fit import prepare
+        from viewfinder.training.resume import resume_state
 
     data = _open_data(config)
     task = build_task(config, data.classes)
@@ -161,9 +163,10 @@ def train(config: DictConfig, *, title: str, model: Path, report: Path) -> float
 
 def _help(config: DictConfig) -> float:
     """Train along with the first process, which alone tracks and writes."""
-    from viewfinder.assembly import build_task, build_trainer, build_training_options
-    from viewfinder.training.fit import fit
-    from viewfinder.training.resume import ResumeState
+    with importing():
+        from viewfinder.assembly import build_task, build_trainer, build_training_options
+        from viewfinder.training.fit import fit
+        from viewfinder.training.resume import ResumeState
 
     data = _open_data(config)
     digests = {split: file.digest() for split, file in data.splits.items()}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from viewfinder import workspace
 from viewfinder.errors import ViewfinderError
+from viewfinder.process import importing
 from viewfinder.tracking.database import artifact_location, first_use
 from viewfinder.tracking.refusal import store_errors, without_credentials
 
@@ -80,7 +79,7 @@ def loaded_mlflow() -> Iterator[None]:
     """Import MLflow, set to be patient and silent, for what is done inside the block."""
     for name, value in _PATIENT.items():
         os.environ.setdefault(name, value)
-    with _paused_collector():
+    with importing():
         import mlflow.tracking  # noqa: F401
 
         _silence_first_use()
@@ -123,20 +122,6 @@ def impatience() -> Iterator[None]:
         yield
     finally:
         os.environ.update({name: _PATIENT[name] for name in ours})
-
-
-@contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Import without garbage collection: a third of MLflow's 3 s start and end goes into it."""
-    first, was_enabled = "mlflow" not in sys.modules, gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if first:
-            gc.freeze()  # modules stay: neither later collections nor the exit need visit them
-        if was_enabled:
-            gc.enable()
 
 
 def _silence_first_use() -> None:
