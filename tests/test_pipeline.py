@@ -21,9 +21,14 @@ from mlflow import MlflowClient
 EXPERIMENTS = ("classification", "localization", "detection", "segmentation")
 
 
+def stages(said: str) -> set[str]:
+    """Return the stages that ran, by what DVC said."""
+    return set(re.findall(r"Running stage '([^']+)'", said))
+
+
 def repro(run: Run) -> set[str]:
     """Run `dvc repro`; returns the stages that ran."""
-    return set(re.findall(r"Running stage '([^']+)'", run("dvc", "repro").stdout))
+    return stages(run("dvc", "repro").stdout)
 
 
 def runs_of(clone: Path, task: str) -> list:
@@ -65,8 +70,9 @@ def test_one_run_and_one_model_a_training(clone: Path, name: str) -> None:
 
 
 def test_second_repro_runs_nothing(run: Run) -> None:
-    assert repro(run) == set()
-    assert "Data and pipelines are up to date." in run("dvc", "repro").stdout
+    said = run("dvc", "repro").stdout
+    assert stages(said) == set()
+    assert "Data and pipelines are up to date." in said
 
 
 def test_dvc_shows_metrics_plots_and_graph(run: Run, clone: Path) -> None:
@@ -102,33 +108,6 @@ def changed_section(clone: Path, name: str, changes: dict) -> Iterator[None]:
         yield
     finally:
         path.write_text(before)
-
-
-def test_a_knob_reruns_only_its_experiment(run: Run, clone: Path) -> None:
-    with changed_section(clone, "segmentation", {"trainer": {"max_epochs": 2}}):
-        assert repro(run) == {
-            f"{stage}@segmentation" for stage in ("configure", "train", "evaluate", "export")
-        }
-    repro(run)
-
-
-def test_dvc_shows_what_a_change_did_since_the_last_commit(run: Run, clone: Path) -> None:
-    run("git", "add", "-A")
-    run("git", "commit", "-q", "-m", "Lock")
-    with changed_section(clone, "classification", {"trainer": {"limit_train_batches": 4}}):
-        run("dvc", "repro", "evaluate@classification")
-        metrics = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
-        run("dvc", "plots", "diff", "--out", "differences")
-    changed = metrics["reports/classification/metrics.json"]["log_loss.value"]
-    assert changed["diff"] == changed["new"] - changed["old"] != 0
-    assert "reports/detection/metrics.json" not in metrics
-    pictures = {path.name for path in (clone / "differences" / "static").iterdir()}
-    for revision in ("HEAD", "workspace"):
-        for name in ("confusion", "precision_recall", "predictions", "heatmaps"):
-            assert f"{revision}_reports_classification_plots_{name}.png" in pictures
-    page = (clone / "differences" / "index.html").read_text()
-    assert "Loss of classification" in page
-    repro(run)
 
 
 def test_other_weights_retrain_what_starts_from_them(run: Run, clone: Path) -> None:
@@ -168,25 +147,46 @@ def test_a_comment_in_conf_reruns_only_configure(run: Run, clone: Path) -> None:
         run("dvc", "repro")
 
 
-def test_exp_run_with_a_changed_knob(run: Run, clone: Path) -> None:
-    run("git", "add", "-A")
-    run("git", "commit", "-q", "-m", "Lock")
-    run(
-        "dvc",
-        "exp",
-        "run",
-        "--name",
-        "warmer",
-        "-S",
-        "experiments.classification.trainer.limit_train_batches=3",
-        "evaluate@classification",
-    )
-    assert "warmer" in run("dvc", "exp", "list").stdout
-    tracked = runs_of(clone, "classification")
-    (warmer,) = (item for item in tracked if item.info.run_name == "classification warmer")
-    assert warmer.data.params["trainer.limit_train_batches"] == "3"
-    run("git", "checkout", "--", "params.yaml", "dvc.lock")
-    run("dvc", "checkout", "--force")
+class TestAnExperimentWithAChangedKnob:
+    """`dvc exp run` in the clone, once for all that is to be seen of it."""
+
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def said(clone: Path) -> Iterator[str]:
+        """What `dvc exp run` said; until the last of the tests, the clone holds its results."""
+        run = runner(clone)
+        run("git", "add", "-A")
+        run("git", "commit", "-q", "-m", "Lock")
+        knob = "experiments.classification.trainer.limit_train_batches=4"
+        yield run("dvc", "exp", "run", "--name", "warmer", "-S", knob).stdout
+        run("git", "checkout", "--", "params.yaml", "dvc.lock")
+        run("dvc", "checkout", "--force")
+
+    def test_only_its_stages_run(self, said: str) -> None:
+        assert stages(said) == {
+            f"{stage}@classification" for stage in ("configure", "train", "evaluate", "export")
+        }
+
+    def test_it_and_its_tracking_run_have_its_name(self, said: str, run: Run, clone: Path) -> None:
+        assert "warmer" in run("dvc", "exp", "list").stdout
+        tracked = runs_of(clone, "classification")
+        (warmer,) = (item for item in tracked if item.info.run_name == "classification warmer")
+        assert warmer.data.params["trainer.limit_train_batches"] == "4"
+
+    def test_dvc_shows_what_changed_since_the_last_commit(
+        self, said: str, run: Run, clone: Path
+    ) -> None:
+        metrics = json.loads(run("dvc", "metrics", "diff", "--json").stdout)
+        changed = metrics["reports/classification/metrics.json"]["log_loss.value"]
+        assert changed["diff"] == changed["new"] - changed["old"] != 0
+        assert "reports/detection/metrics.json" not in metrics
+        run("dvc", "plots", "diff", "--out", "differences")
+        pictures = {path.name for path in (clone / "differences" / "static").iterdir()}
+        for revision in ("HEAD", "workspace"):
+            for name in ("confusion", "precision_recall", "predictions", "heatmaps"):
+                assert f"{revision}_reports_classification_plots_{name}.png" in pictures
+        page = (clone / "differences" / "index.html").read_text()
+        assert "Loss of classification" in page
 
 
 def test_sweep_has_a_parent_and_children(run: Run, clone: Path) -> None:
