@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from judged import judged, tabled
+from judged import judged, predicted, tabled
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -24,7 +24,7 @@ from viewfinder.data.sources.digits import CLASSES, load_glyphs
 from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.curves import draw_curves
 from viewfinder.evaluation.describe import describe_segmentation
-from viewfinder.evaluation.selection import even_positions
+from viewfinder.evaluation.selection import draw_galleries, even_positions
 from viewfinder.models.localizer import Localization as RawLocalization
 from viewfinder.tasks import (
     Classification,
@@ -467,9 +467,10 @@ def test_the_worst_picture_shows_the_worst(tmp_path: Path) -> None:
         shown = [dict(item) for item in items]
         if blank is not None:
             shown[blank]["image"] = torch.zeros_like(shown[blank]["image"])
-        folder = tmp_path / str(blank)
-        report(exam(Classification, NAMES, answers, shown), folder)
-        return (folder / "plots" / "worst.png").read_bytes()
+        made, folder = exam(Classification, NAMES, answers, shown), tmp_path / str(blank)
+        found = predicted(made.task, made.loader, folder)
+        draw_galleries(found, lambda rows: collate([shown[row] for row in rows]), folder)
+        return (folder / "worst.png").read_bytes()
 
     untouched = worst(None)
     assert worst(0) == worst(20) == untouched
