@@ -12,10 +12,28 @@ from pathlib import Path
 import pytest
 import yaml
 
+from viewfinder.cli import main
+
 REPOSITORY = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+Call = Callable[..., str]
+
 _OF_THE_CALLER = {"MLFLOW_TRACKING_URI", "VIEWFINDER_MLFLOW", "VIEWFINDER_DEBUG"}
+_LONGEST = (
+    "test_pipeline",
+    "test_training_failures",
+    "test_sweep_callback",
+    "test_tracking",
+    "test_bad_input",
+    "test_evaluation",
+    "test_config",
+    "test_export",
+    "test_detector_export",
+    "test_add",
+    "test_analysis",
+    "test_compare",
+)
 _SMALL_DATA = {
     "digit_scenes": {"train": 24, "val": 8, "test": 8},
     "single_digits": {"train": 24, "val": 8, "test": 8},
@@ -33,8 +51,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest file, so that no worker waits for it in the end."""
-    items.sort(key=lambda item: item.path.name != "test_pipeline.py")
+    """Begin with the longest files, so that no worker waits for one in the end."""
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 
 
 def _tracked_files() -> list[str]:
@@ -97,6 +116,28 @@ def runner(folder: Path, **variables: str) -> Run:
         return done
 
     return run
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Call:
+    """Run a command line in this process, which has loaded the libraries already.
+
+    The fixture is a function of the folder, the words and the expected exit status, and returns
+    what went to stderr.
+    """
+    for name in _OF_THE_CALLER:
+        monkeypatch.delenv(name, raising=False)
+
+    def call(folder: Path, *words: str, status: int = 0) -> str:
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(sys, "argv", ["viewfinder"])  # a Hydra application replaces them
+            patch.setenv("HYDRA_FULL_ERROR", "1")
+            capfd.readouterr()
+            assert main(words) == status
+            return capfd.readouterr().err
+
+    return call
 
 
 @pytest.fixture(autouse=True)

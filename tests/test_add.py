@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import Run, make_clone, runner
+from conftest import Call, Run, make_clone, runner
 from hydra.utils import get_method
 
 from viewfinder.cli import main
@@ -541,11 +541,11 @@ def test_a_changed_photo_reruns_only_its_data_set(checkout: Path, run: Run) -> N
     assert sum(part["images"] for part in report["splits"].values()) == 21
 
 
-def test_the_added_experiment_trains(run: Run, checkout: Path) -> None:
+def test_the_added_experiment_trains(run: Run, call: Call, checkout: Path) -> None:
     run("dvc", "repro", "split@own")
-    run("viewfinder", "configure", "own")
+    call(checkout, "configure", "own")
     words = ("--config-dir", "configs", "--config-name", "own", "trainer.max_epochs=1")
-    run("viewfinder", "train", *words)
+    call(checkout, "train", *words)
     assert (checkout / "models" / "own").is_dir()
 
 

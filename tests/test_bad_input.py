@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Run, make_clone, runner, user_environment
+from conftest import Call, Run, make_clone, runner, user_environment
 from mlflow import MlflowClient
 
 from viewfinder.data.archive import write_checksums
@@ -39,11 +39,11 @@ def run(project: Path) -> Run:
     return runner(project)
 
 
-def the_error(done: subprocess.CompletedProcess[str]) -> str:
+def the_error(said: str) -> str:
     """Return the one message with which a command failed."""
-    assert "Traceback" not in done.stderr
-    (start,) = re.finditer(r"^error: ", done.stderr, re.MULTILINE)
-    return done.stderr[start.end() :]
+    assert "Traceback" not in said
+    (start,) = re.finditer(r"^error: ", said, re.MULTILINE)
+    return said[start.end() :]
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -60,7 +60,7 @@ def test_an_archive_that_changed_is_refused(project: Path, run: Run) -> None:
     archive.chmod(0o644)
     with archive.open("ab") as file:
         file.write(b"more")
-    error = the_error(run("viewfinder", "split", "digits", status=1))
+    error = the_error(run("viewfinder", "split", "digits", status=1).stderr)
     assert archive.name in error
     assert "dvc repro --force download@digits" in error
     assert everything(project / "data" / "splits") == before
@@ -80,22 +80,22 @@ def test_an_unreadable_image_is_named(project: Path, run: Run) -> None:
             file.writestr(name, content)
     (folder / "SHA256SUMS").unlink()
     write_checksums(folder)
-    error = the_error(run("viewfinder", "split", "digits", status=1))
+    error = the_error(run("viewfinder", "split", "digits", status=1).stderr)
     assert broken in error
     assert "not a readable image (30 bytes)" in error
     assert everything(project / "data" / "splits") == before
 
 
-def test_a_data_set_that_cannot_serve_a_task_is_refused(run: Run) -> None:
+def test_a_data_set_that_cannot_serve_a_task_is_refused(project: Path, call: Call) -> None:
     words = ("train", "+experiment=segmentation", "dataset=digits")
-    error = the_error(run("viewfinder", *words, status=1))
+    error = the_error(call(project, *words, status=1))
     assert "'digits'" in error
     assert "masks" in error
 
 
-def test_a_training_without_split_files_names_the_command(project: Path, run: Run) -> None:
+def test_a_training_without_split_files_names_the_command(project: Path, call: Call) -> None:
     shutil.rmtree(project / "data" / "splits")
-    error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
+    error = the_error(call(project, "train", "+experiment=classification", status=1))
     assert "data/splits/digits/train" in error
     assert "dvc repro split@digits" in error
 
@@ -104,16 +104,17 @@ def test_a_missing_section_is_named(project: Path, run: Run) -> None:
     params = yaml.safe_load((project / "params.yaml").read_text())
     del params["experiments"]["detection"]
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    error = the_error(run("viewfinder", "configure", "detection", status=1))
+    error = the_error(run("viewfinder", "configure", "detection", status=1).stderr)
     assert "'detection'" in error
     assert not (project / "configs").exists()
 
 
 @pytest.mark.parametrize("stage", ["evaluate", "export"])
-def test_a_stage_before_its_training_names_the_command(project: Path, stage: str) -> None:
-    run = runner(project)
-    run("viewfinder", "configure", "classification")
-    error = the_error(run("viewfinder", stage, "classification", status=1))
+def test_a_stage_before_its_training_names_the_command(
+    project: Path, call: Call, stage: str
+) -> None:
+    call(project, "configure", "classification")
+    error = the_error(call(project, stage, "classification", status=1))
     assert "dvc repro train@classification" in error
     assert not (project / "reports").exists()
     assert not (project / "exports").exists()
@@ -132,21 +133,23 @@ def test_a_disk_that_fills_up_leaves_the_last_output_whole(project: Path) -> Non
         check=False,
     )
     assert done.returncode == 1
-    assert "File too large" in the_error(done)
+    assert "File too large" in the_error(done.stderr)
     assert everything(project / "data") == before
 
 
-def test_a_training_without_its_tracking_server_does_not_start(project: Path) -> None:
-    run = runner(project, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
-    error = the_error(run("viewfinder", "train", "+experiment=classification", status=1))
+def test_a_training_without_its_tracking_server_does_not_start(
+    project: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    error = the_error(call(project, "train", "+experiment=classification", status=1))
     assert "http://127.0.0.1:9" in error
     assert "VIEWFINDER_MLFLOW=0" in error
     assert not list(project.rglob("weights.pt"))
 
 
 def test_ctrl_c_ends_a_training_that_can_go_on(project: Path, run: Run) -> None:
-    knobs = ["trainer.max_epochs=20", "trainer.limit_train_batches=4"]
-    words = ["viewfinder", "train", "+experiment=classification", *knobs]
+    short = ["trainer.limit_train_batches=4", "trainer.limit_val_batches=1"]
+    words = ["viewfinder", "train", "+experiment=classification", "trainer.max_epochs=20", *short]
     process = subprocess.Popen(
         words, cwd=project, env=user_environment(), stderr=subprocess.PIPE, text=True
     )
