@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -102,6 +102,7 @@ def boxes(draw: st.DrawFn) -> tuple[float, float, float, float]:
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@example(objects=[[Object((0.0, 31.51006317138672, 0.0, 31.51006317138672), 0)]])
 @given(
     objects=st.lists(
         st.lists(st.builds(Object, bbox=boxes(), category=st.integers(0, 1)), max_size=4),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -69,8 +70,8 @@ def _document(picture: Picture, objects: list[Object], classes: list[str]) -> El
 
 def _pixels(edge: float, shift: int) -> str:
     """Return an edge as a pixel counted from 1, whole where it can be."""
-    value = round(edge + shift, _DECIMALS)
-    return str(int(value)) if value == int(value) else repr(value)
+    value = Decimal(str(round(edge, _DECIMALS))) + shift
+    return str(int(value)) if value == int(value) else str(value)
 
 
 def _add(parent: ElementTree.Element, **texts: object) -> None:
