@@ -255,6 +255,16 @@ def test_a_compiled_network_learns_the_same(data: VisionDataModule, tmp_path: Pa
     assert result.history[0]["val/loss"] == pytest.approx(plain.history[0]["val/loss"], rel=1e-4)
 
 
+def test_a_missing_compiler_is_named_with_what_to_do(
+    data: VisionDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
+    torch._dynamo.reset()
+    with pytest.raises(ViewfinderError, match=r"no-such-compiler.*training\.compile=false"):
+        train(make_task(Classification), data, tmp_path / "compiled", 1, compile=True)
+
+
 def test_the_learning_rate_is_found_and_kept(
     data: VisionDataModule, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

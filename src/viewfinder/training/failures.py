@@ -75,6 +75,22 @@ def out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
+def compiler_errors() -> Iterator[None]:
+    """Turn a network that ``torch.compile`` can't take into a ``ViewfinderError``."""
+    from torch._dynamo.exc import TorchDynamoException
+
+    try:
+        yield
+    except TorchDynamoException as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise ViewfinderError(
+            f"The network can't be compiled: {reason}. On the CPU, training.compile=true needs a "
+            "C++ compiler (g++ or clang++, or CXX names one). Install one, or set "
+            "training.compile=false."
+        ) from error
+
+
+@contextmanager
 def memory_errors(batch_size: int, size: tuple[int, int]) -> Iterator[None]:
     """Turn running out of memory inside the block into a ``ViewfinderError`` with the mends.
 

@@ -4,6 +4,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +22,7 @@ from viewfinder.tasks.base import VisionTask
 from viewfinder.training.averaging import MovingAverage
 from viewfinder.training.callbacks import History, RandomState
 from viewfinder.training.checkpoints import WholeCheckpoints
-from viewfinder.training.failures import FiniteLoss, memory_errors
+from viewfinder.training.failures import FiniteLoss, compiler_errors, memory_errors
 from viewfinder.training.mixing import Mixing
 from viewfinder.training.options import TrainingOptions
 from viewfinder.training.phases import Phases
@@ -111,7 +112,8 @@ class Training:
                 self.task.model.compile()
             self.trainer.loggers = [logger] if logger else []
             self.trainer.callbacks[:0] = observers  # type: ignore[attr-defined]
-            with memory_errors(self.data.batch_size, self.data.transform.size):
+            refusals = compiler_errors() if self.options.compile else nullcontext()
+            with memory_errors(self.data.batch_size, self.data.transform.size), refusals:
                 self.trainer.fit(self.task, self.data, ckpt_path=resume_from)
         except SystemExit as stop:
             if stop.code != _LIGHTNING_INTERRUPTED:
