@@ -102,7 +102,7 @@ def sliced(
 
 def suspected(file: PredictionsFile) -> list[tuple[str, str, str]]:
     """Return the image, the given and the suggested label of every suspicion."""
-    mistakes = object_mistakes(file) if "predicted_scores" in file.table.column_names else None
+    mistakes = object_mistakes(file) if "predicted_scores" in file.names else None
     found = suspected_labels(file, open_measure(file), mistakes)
     ids = file.table.column("id").to_pylist()
     return [(ids[item.row], item.given, item.suggested) for item in found]

@@ -20,6 +20,7 @@ from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_
 from viewfinder.evaluation.measures.error_types import error_costs
 from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
 from viewfinder.evaluation.measures.objects import Objects
+from viewfinder.evaluation.measures.packed import pack
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.tasks.matching import ImageObjects, match
@@ -99,7 +100,7 @@ def test_several_classes_an_image_equal_scikit_learn() -> None:
     labels = generator.random((150, 4)) < 0.4
     probabilities = np.clip(labels * 0.3 + generator.random((150, 4)) * 0.7, 0, 1)
     told = probabilities >= 0.5
-    measure = PresentClasses(labels, probabilities, told, list("abcd"), [0.5] * 4)
+    measure = PresentClasses(pack(labels), probabilities, pack(told), list("abcd"), [0.5] * 4)
     assert measure.headline(ones(150)) == pytest.approx(
         {
             "macro_average_precision": reference.average_precision_score(labels, probabilities),

@@ -15,6 +15,7 @@ from torch import Tensor
 from viewfinder.data.loading.class_counts import class_counts
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.errors import ViewfinderError
+from viewfinder.evaluation.measures.packed import pack
 from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.export.certificate import certify
 from viewfinder.export.graph import export_onnx
@@ -120,7 +121,11 @@ def test_validation_names_the_macro_f1_that_the_report_names() -> None:
     # The first class has an F1 of 0.8, the second is told in vain, the third is nowhere.
     assert metrics.compute()["macro_f1"] == pytest.approx((0.8 + 0.0) / 2)
     measure = PresentClasses(
-        labels.bool().numpy(), probabilities.numpy(), present.numpy(), CLASSES[:3], [0.5] * 3
+        pack(labels.bool().numpy()),
+        probabilities.numpy(),
+        pack(present.numpy()),
+        CLASSES[:3],
+        [0.5] * 3,
     )
     reported = measure.headline(np.ones(3))
     assert metrics.compute() == pytest.approx(reported)

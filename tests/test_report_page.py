@@ -131,7 +131,7 @@ def test_the_calibration_error_equals_that_of_torchmetrics() -> None:
     expected = multiclass_calibration_error(
         torch.from_numpy(probabilities), torch.from_numpy(labels), num_classes=5, n_bins=15
     )
-    assert reliability(labels, probabilities).error == pytest.approx(float(expected), abs=1e-6)
+    assert reliability([(labels, probabilities)]).error == pytest.approx(float(expected), abs=1e-6)
 
 
 def test_honest_probabilities_are_calibrated_and_boasting_is_seen(tmp_path: Path) -> None:
@@ -140,8 +140,8 @@ def test_honest_probabilities_are_calibrated_and_boasting_is_seen(tmp_path: Path
     labels = (generator.random(20_000) >= confidence).astype(np.int64)
     honest = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
     boasting = np.stack([np.sqrt(confidence), 1 - np.sqrt(confidence)], axis=1).astype(np.float32)
-    assert reliability(labels, honest).error < 0.015
-    found = reliability(labels, boasting)
+    assert reliability([(labels, honest)]).error < 0.015
+    found = reliability([(labels, boasting)])
     assert found.error == pytest.approx(float((np.sqrt(confidence) - confidence).mean()), abs=0.01)
     assert found.counts.sum() == 20_000
     draw_reliability(tmp_path / "calibration.png", {"boasting": found})

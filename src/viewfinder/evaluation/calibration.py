@@ -5,7 +5,7 @@ Neural Networks", ICML 2017: of the images that get their class with a confidenc
 should be right.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,23 +40,32 @@ class Reliability:
     error: float
 
 
-def reliability(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> Reliability:
+def reliability(
+    parts: Iterable[tuple[NDArray[np.int64], NDArray[np.floating[Any]]]],
+) -> Reliability:
     """Compare the confidence of predictions with how often they are right.
 
     Args:
-        labels: The true class of each image, int64 [N].
-        probabilities: [N, C].
+        parts: Of some images at a time the true class of each, int64 [N], and the probabilities,
+            [N, C].
     """
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
-    # An interval holds its upper end.
-    bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
-    counts = np.bincount(bins, minlength=_BINS)
-    with np.errstate(invalid="ignore"):
-        means = np.bincount(bins, confidence, _BINS) / counts
-        shares = np.bincount(bins, right, _BINS) / counts
-    error = float(np.nansum(counts * np.abs(means - shares)) / len(labels))
+    counts = np.zeros(_BINS, np.int64)
+    confidences, hits = np.zeros(_BINS), np.zeros(_BINS)
+    for labels, probabilities in parts:
+        confidence = probabilities.max(axis=1).astype(np.float64)
+        # An interval holds its upper end.
+        bins = np.clip(np.ceil(confidence * _BINS).astype(int) - 1, 0, _BINS - 1)
+        counts += np.bincount(bins, minlength=_BINS)
+        confidences += np.bincount(bins, confidence, _BINS)
+        hits += np.bincount(bins, probabilities.argmax(axis=1) == labels, _BINS)
+    means, shares = (_divided(sums, counts) for sums in (confidences, hits))
+    error = float(np.nansum(counts * np.abs(means - shares)) / counts.sum())
     return Reliability(counts, means, shares, error)
+
+
+def _divided(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    nothing = np.full(_BINS, np.nan)
+    return np.asarray(np.divide(sums, counts, out=nothing, where=counts > 0))
 
 
 def unscaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:

@@ -5,14 +5,20 @@ Statistics 1979. Images that belong together (one patient, one film, near duplic
 together, since they are no independent evidence.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.figures import Figure
-from viewfinder.evaluation.measures.measure import Headline, Measure, Weights
+from viewfinder.evaluation.measures.measure import (
+    Headline,
+    Measure,
+    Resamples,
+    Weights,
+    headlines,
+)
 from viewfinder.progress import progress
 
 RESAMPLES = 1000
@@ -23,6 +29,7 @@ Draws = Mapping[str, NDArray[np.float64]]
 
 _TAILS = (2.5, 97.5)  # percent
 _SEED = 0
+_TOGETHER = 32
 
 
 def resampled_weights(groups: NDArray[np.int64], generator: np.random.Generator) -> Weights:
@@ -35,6 +42,21 @@ def resampled_weights(groups: NDArray[np.int64], generator: np.random.Generator)
     count = int(groups.max()) + 1
     drawn = np.bincount(generator.integers(0, count, count), minlength=count)
     return drawn[groups].astype(np.float64)
+
+
+def resampled_together(groups: NDArray[np.int64], resamples: int) -> Iterator[Resamples]:
+    """Draw groups many times; yield some tens of resamples at a time, uint16 [R, N].
+
+    Args:
+        groups: Number of the group of each image, from 0, int64 [N].
+        resamples: How many draws to make.
+    """
+    generator = np.random.default_rng(_SEED)
+    for start in range(0, resamples, _TOGETHER):
+        weights = np.empty((min(_TOGETHER, resamples - start), len(groups)), np.uint16)
+        for row in weights:
+            row[:] = resampled_weights(groups, generator)
+        yield weights
 
 
 def resampled(
@@ -53,15 +75,14 @@ def resampled(
     """
     if len(np.unique(groups)) < LEAST_GROUPS:
         return [{} for _ in measures]
-    generator = np.random.default_rng(_SEED)
-    found: list[dict[str, list[float]]] = [{} for _ in measures]
-    with progress(range(resamples), "intervals", resamples) as numbers:
-        for _ in numbers:
-            weights = resampled_weights(groups, generator)
+    found: list[dict[str, list[NDArray[np.float64]]]] = [{} for _ in measures]
+    parts = range(0, resamples, _TOGETHER)
+    with progress(resampled_together(groups, resamples), "intervals", len(parts)) as batches:
+        for weights in batches:
             for measure, draws in zip(measures, found, strict=True):
-                for name, value in measure.headline(weights).items():
-                    draws.setdefault(name, []).append(value)
-    return [{name: np.array(values) for name, values in draws.items()} for draws in found]
+                for name, values in headlines(measure, weights).items():
+                    draws.setdefault(name, []).append(values)
+    return [{name: np.concatenate(values) for name, values in draws.items()} for draws in found]
 
 
 def figures(

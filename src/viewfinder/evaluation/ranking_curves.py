@@ -1,9 +1,7 @@
 """Precision against recall, and true against false positives, of each class."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ _MOST = 12
 _LONGEST_NAME = 22
 
 Line = tuple[NDArray[np.float64], NDArray[np.float64]]
+Scored = tuple[NDArray[np.bool_], NDArray[np.floating]]  # of each image, [N] and [N]
 
 
 @dataclass(frozen=True)
@@ -46,47 +45,41 @@ class Curve:
 
 
 def precision_recall_curves(
-    present: NDArray[np.bool_], scores: NDArray[np.floating], classes: Sequence[str]
+    scored: Callable[[int], Scored], classes: Mapping[int, str]
 ) -> list[Curve]:
     """Return precision against recall of each class that occurs.
 
     Args:
-        present: Which classes each image shows, bool [N, C].
-        scores: Of each image and class, [N, C].
-        classes: Class names.
+        scored: Returns of a class which images show it, and its scores.
+        classes: Class names, by class.
     """
-    somewhere: NDArray[np.bool_] = np.any(present, axis=0)
-    return _curves(
-        present, scores, classes, somewhere, _recall_and_precision, average_precision_score
-    )
+    return [
+        Curve(
+            name, _line(_recall_and_precision, scored, label), float(average_precision_score(*pair))
+        )
+        for label, name in classes.items()
+        if (pair := scored(label))[0].any()
+    ]
 
 
-def roc_curves(
-    present: NDArray[np.bool_], scores: NDArray[np.floating], classes: Sequence[str]
-) -> list[Curve]:
+def roc_curves(scored: Callable[[int], Scored], classes: Mapping[int, str]) -> list[Curve]:
     """Return true against false positives of each class that some images show and some do not.
 
     Args:
-        present: Which classes each image shows, bool [N, C].
-        scores: Of each image and class, [N, C].
-        classes: Class names.
+        scored: Returns of a class which images show it, and its scores.
+        classes: Class names, by class.
     """
-    differs: NDArray[np.bool_] = np.any(present, axis=0) & ~np.all(present, axis=0)
-    return _curves(present, scores, classes, differs, _false_and_true, roc_auc_score)
-
-
-def _curves(
-    present: NDArray[np.bool_],
-    scores: NDArray[np.floating],
-    classes: Sequence[str],
-    defined: NDArray[np.bool_],
-    trace: Callable[[NDArray[np.bool_], NDArray[np.floating]], Line],
-    area: Callable[[NDArray[np.bool_], NDArray[np.floating]], float],
-) -> list[Curve]:
     return [
-        Curve(name, partial(trace, truth, score), float(area(truth, score)))
-        for name, truth, score in compress(zip(classes, present.T, scores.T, strict=True), defined)
+        Curve(name, _line(_false_and_true, scored, label), float(roc_auc_score(*pair)))
+        for label, name in classes.items()
+        if (pair := scored(label))[0].any() and not pair[0].all()
     ]
+
+
+def _line(
+    trace: Callable[..., Line], scored: Callable[[int], Scored], label: int
+) -> Callable[[], Line]:
+    return lambda: trace(*scored(label))
 
 
 def draw_precision_recall(path: Path, curves: Sequence[Curve], *, heading: str) -> None:

@@ -1,6 +1,7 @@
 """The report on a table of predictions: metrics, tables and pictures in one folder."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +75,17 @@ def write_report(
 
 def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]:
     """Draw how far the confidence can be believed, where whole images have probabilities."""
-    if "probabilities" not in predictions.table.column_names:
+    if "probabilities" not in predictions.names:
         return {}
-    probabilities = predictions.column("probabilities")
-    if predictions.info.task == "multilabel":
-        labels, probabilities = _decisions(predictions.column("labels"), probabilities)
-    else:
-        labels = predictions.column("label")
     temperature = predictions.info.temperature
-    found = reliability(labels, probabilities)
+    found = reliability(_judged(predictions))
     if temperature is None:
         draw_reliability(plots / "calibration.png", {"as trained": found})
         return {"calibration_error": Figure(found.error)}
-    before = reliability(labels, unscaled(probabilities, temperature))
+    before = reliability(
+        (labels, unscaled(probabilities, temperature))
+        for labels, probabilities in _judged(predictions)
+    )
     panels = {"as trained": before, f"with temperature {temperature:.3g}": found}
     draw_reliability(plots / "calibration.png", panels)
     return {
@@ -96,17 +95,23 @@ def _calibration(predictions: PredictionsFile, plots: Path) -> dict[str, Figure]
     }
 
 
-def _decisions(
-    labels: NDArray[np.bool_], probabilities: NDArray[np.float32]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Take each class of each image for a question of its own: absent or present."""
-    present = probabilities.ravel()
-    return labels.ravel().astype(np.int64), np.stack([1 - present, present], axis=1)
+def _judged(
+    predictions: PredictionsFile,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Yield the true class and the probabilities of some images at a time, [N] and [N, C]."""
+    if predictions.info.task != "multilabel":
+        for _, (label, probabilities) in predictions.parts("label", "probabilities"):
+            yield label, probabilities
+        return
+    # Each class of each image is a question of its own: absent or present.
+    for _, (labels, probabilities) in predictions.parts("labels", "probabilities"):
+        present = probabilities.ravel()
+        yield labels.ravel().astype(np.int64), np.stack([1 - present, present], axis=1)
 
 
 def _errors(predictions: PredictionsFile, plots: Path, tables: Path) -> None:
     """Write what each kind of mistake costs, where objects are looked for."""
-    if "predicted_scores" not in predictions.table.column_names:
+    if "predicted_scores" not in predictions.names:
         return
     costs = error_costs(image_objects(predictions), len(predictions.info.classes))
     write_errors(tables / "errors.csv", costs)

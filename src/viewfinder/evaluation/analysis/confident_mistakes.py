@@ -29,7 +29,7 @@ _KEYS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ConfidentMistake:
     """A wrong decision about a class.
 
@@ -146,25 +146,26 @@ def _of_one(predictions: PredictionsFile) -> list[ConfidentMistake]:
 
 def _of_several(predictions: PredictionsFile) -> list[ConfidentMistake]:
     names = predictions.info.classes
-    labels, told, probabilities = (
-        predictions.column(name) for name in ("labels", "present", "probabilities")
-    )
-    confidence = np.where(told, probabilities, 1 - probabilities)
-    confidence = np.where(labels == told, -1.0, confidence)
     mistakes = []
-    for row in np.flatnonzero((labels != told).any(axis=1)).tolist():
-        label = int(confidence[row].argmax())
-        without = f"no {names[label]}"
-        truth, said = (without, names[label]) if told[row, label] else (names[label], without)
-        mistakes.append(
-            ConfidentMistake(
-                row,
-                truth,
-                said,
-                float(probabilities[row, label]),
-                float(confidence[row, label]),
+    for rows, (labels, told, probabilities) in predictions.parts(
+        "labels", "present", "probabilities"
+    ):
+        confidence = np.where(told, probabilities, 1 - probabilities)
+        confidence = np.where(labels == told, -1.0, confidence)
+        for place in np.flatnonzero((labels != told).any(axis=1)).tolist():
+            label = int(confidence[place].argmax())
+            without = f"no {names[label]}"
+            invented = told[place, label]
+            truth, said = (without, names[label]) if invented else (names[label], without)
+            mistakes.append(
+                ConfidentMistake(
+                    rows.start + place,
+                    truth,
+                    said,
+                    float(probabilities[place, label]),
+                    float(confidence[place, label]),
+                )
             )
-        )
     return mistakes
 
 

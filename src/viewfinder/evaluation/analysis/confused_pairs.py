@@ -53,8 +53,12 @@ def confused_pairs(
             (item.label, item.taken_for) for item in mistakes.missed if item.taken_for is not None
         ]
         return _ordered(_matrix(confused, count), mistakes.objects)
-    labels, told = predictions.column("labels"), predictions.column("present")
-    return _ordered(_matrix(_swapped(labels, told), count), labels.sum(axis=0))
+    swapped: list[tuple[int, int]] = []
+    totals = np.zeros(count, np.int64)
+    for _, (labels, told) in predictions.parts("labels", "present"):
+        swapped += _swapped(labels, told)
+        totals += labels.sum(axis=0)
+    return _ordered(_matrix(swapped, count), totals)
 
 
 def write_confused_pairs(path: Path, pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> None:

@@ -1,19 +1,16 @@
 """Labels of whole images that may be wrong.
 
-Confident learning (C. Northcutt, L. Jiang, I. Chuang, JAIR 2021) by cleanlab: a label is suspected
-where the probability of another class is as high as it is for images of that class. Probabilities
-have to be out of sample, as those of test images are.
+Probabilities have to be out of sample, as those of test images are.
 """
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from viewfinder.evaluation.analysis.confident_learning import label_issues
 from viewfinder.evaluation.analysis.suspect import Suspect
-
-_FEW = "May not flag all label issues"
+from viewfinder.evaluation.ranking_curves import Scored
 
 
 def suspects_of_one(
@@ -33,22 +30,20 @@ def suspects_of_one(
         Suspect(
             row, classes[labels[row]], classes[found[row]], float(probabilities[row, labels[row]])
         )
-        for row in _issues(labels, probabilities)
+        for row in label_issues(labels, probabilities)
     ]
 
 
-def suspects_of_several(
-    labels: NDArray[np.bool_], probabilities: NDArray[np.float32], classes: Sequence[str]
-) -> list[Suspect]:
+def suspects_of_several(scored: Callable[[int], Scored], classes: Sequence[str]) -> list[Suspect]:
     """Return suspected decisions where an image has any number of classes, in the same way.
 
     Args:
-        labels: Which classes are given as present, bool [N, C].
-        probabilities: float32 [N, C].
+        scored: Returns of a class which images are given as showing it, and its probabilities.
         classes: Class names.
     """
     suspects = []
-    for name, given, shares in zip(classes, labels.T, probabilities.T, strict=True):
+    for label, name in enumerate(classes):
+        given, shares = scored(label)
         if given.all() or not given.any():
             continue
         both, said = np.stack([1 - shares, shares], axis=1), (f"no {name}", name)
@@ -57,21 +52,6 @@ def suspects_of_several(
             Suspect(
                 row, said[labelled[row]], said[1 - labelled[row]], float(both[row, labelled[row]])
             )
-            for row in _issues(labelled, both)
+            for row in label_issues(labelled, both)
         ]
     return sorted(suspects, key=lambda item: item.quality)
-
-
-def _issues(labels: NDArray[np.int64], probabilities: NDArray[np.floating]) -> list[int]:
-    """Return the rows whose label is suspected, the least likely label first."""
-    from cleanlab.filter import find_label_issues
-
-    exact = probabilities.astype(np.float64)
-    exact /= exact.sum(axis=1, keepdims=True)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=_FEW, category=UserWarning)
-        found = find_label_issues(
-            labels, exact, return_indices_ranked_by="self_confidence", n_jobs=1, verbose=False
-        )
-    wrong = exact.argmax(axis=1) != labels
-    return [int(row) for row in found if wrong[row]]

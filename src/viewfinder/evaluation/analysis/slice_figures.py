@@ -1,6 +1,6 @@
 """Metrics of slices, each with its interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 
 from viewfinder.evaluation.analysis.slices import Slice, metric_names, slices_of
 from viewfinder.evaluation.figures import Figure
-from viewfinder.evaluation.intervals import LEAST_GROUPS, interval, metric_figure, resampled_weights
-from viewfinder.evaluation.measures.measure import Measure, Weights
+from viewfinder.evaluation.intervals import (
+    LEAST_GROUPS,
+    interval,
+    metric_figure,
+    resampled_together,
+)
+from viewfinder.evaluation.measures.measure import Measure, Resamples, headlines
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.progress import progress
 from viewfinder.tables import write_table
@@ -18,7 +23,6 @@ from viewfinder.tables import write_table
 RESAMPLES = 200
 MOST_GROUPS = 8
 
-_SEED = 0
 _NO_IMAGE = "no test image"
 _DECIMALS = 5
 
@@ -93,14 +97,11 @@ def write_slices(path: Path, found: Sequence[SliceFigure]) -> None:
 def _worst_groups(slices: Sequence[Slice], metric: str) -> list[Slice]:
     """Keep the worst groups, worst first; those without a value come last."""
     others = [part for part in slices if part.kind != "group"]
-    values = {
-        part.name: part.measure.headline(part.rows.astype(np.float64))[metric]
-        for part in slices
-        if part.kind == "group"
-    }
     groups = [part for part in slices if part.kind == "group"]
-    groups.sort(key=lambda part: np.nan_to_num(values[part.name], nan=np.inf))
-    return others + groups[:MOST_GROUPS]
+    if not groups:
+        return others
+    values = headlines(groups[0].measure, np.stack([part.rows for part in groups]))[metric]
+    return others + [groups[place] for place in np.argsort(values, kind="stable")[:MOST_GROUPS]]
 
 
 def _figures(
@@ -113,10 +114,14 @@ def _figures(
         return [SliceFigure(part.kind, part.name, 0, name, none) for name in names]
     values = part.measure.headline(part.rows.astype(np.float64))
     own = np.arange(images) if part.kind == "group" else groups[part.rows]
-    draws = [part.measure.headline(weights) for weights in _draws(part.rows, own, resamples)]
+    draws: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
+    for weights in _draws(part.rows, own, resamples):
+        for name, of_draws in headlines(part.measure, weights).items():
+            if name in draws:
+                draws[name].append(of_draws)
     found = []
     for name in names:
-        ends = interval(np.array([draw[name] for draw in draws])) if draws else None
+        ends = interval(np.concatenate(draws[name])) if draws[name] else None
         figure = metric_figure(part.measure, name, values[name], ends)
         if figure.value is None and part.empty:
             figure = replace(figure, reason=part.empty)
@@ -124,18 +129,17 @@ def _figures(
     return found
 
 
-def _draws(rows: NDArray[np.bool_], groups: NDArray[np.int64], resamples: int) -> list[Weights]:
+def _draws(
+    rows: NDArray[np.bool_], groups: NDArray[np.int64], resamples: int
+) -> Iterator[Resamples]:
     """Draw the groups of a slice anew; no draws of too few."""
     names, numbers = np.unique(groups, return_inverse=True)
     if len(names) < LEAST_GROUPS:
-        return []
-    generator = np.random.default_rng(_SEED)
-    draws = []
-    for _ in range(resamples):
-        weights = np.zeros(len(rows))
-        weights[rows] = resampled_weights(numbers, generator)
-        draws.append(weights)
-    return draws
+        return
+    for drawn in resampled_together(numbers, resamples):
+        weights = np.zeros((len(drawn), len(rows)), drawn.dtype)
+        weights[:, rows] = drawn
+        yield weights
 
 
 def _rounded(value: float | None) -> float | None:

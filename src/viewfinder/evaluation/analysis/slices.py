@@ -72,7 +72,7 @@ def _by_size(predictions: PredictionsFile, measure: Measure) -> Iterator[Slice]:
             name = f"{size} ({_span(least, most)} px)"
             none = f"no {size} object in any image"
             yield Slice("object size", name, every, measure.of_size(size), none)
-    if "box" not in predictions.table.column_names:
+    if "box" not in predictions.names:
         return
     sides = predictions.column("box").reshape(-1, 2, 2)
     areas = np.prod(sides[:, 1] - sides[:, 0], axis=1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from viewfinder.evaluation.analysis.regions import Region
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Suspect:
     """An annotation that a model disagrees with so surely that it may be wrong.
 

@@ -18,6 +18,7 @@ from viewfinder.evaluation.analysis.suspect import Suspect
 from viewfinder.evaluation.example import Example, rgb_pixels
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.measures.measure import Measure
+from viewfinder.evaluation.measures.present_classes import PresentClasses
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.selection import Images, examples_of
 from viewfinder.tables import write_table
@@ -45,10 +46,10 @@ def suspected_labels(
         column = next(i for i, name in enumerate(table.columns) if name in ("ap", "box_ap"))
         precision = [float(row[2 + column] or 0) for row in table.rows]
         return object_suspects(predictions, mistakes, precision)
-    several = info.task == "multilabel"
-    find = suspects_of_several if several else suspects_of_one
-    labels = predictions.column("labels" if several else "label")
-    return find(labels, predictions.column("probabilities"), info.classes)
+    if isinstance(measure, PresentClasses):
+        return suspects_of_several(measure.scored, info.classes)
+    labels, probabilities = (predictions.column(name) for name in ("label", "probabilities"))
+    return suspects_of_one(labels, probabilities, info.classes)
 
 
 def write_suspected_labels(
@@ -110,7 +111,7 @@ def _examples(
     places = [(item.row, item.region) for item in suspects if item.region]
     if places:
         return around_regions(predictions, images, places)
-    if "predicted_scores" in predictions.table.column_names:
+    if "predicted_scores" in predictions.names:
         return _around_objects(predictions, images, suspects)
     return examples_of(predictions, images, [item.row for item in suspects])
 

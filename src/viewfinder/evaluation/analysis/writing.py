@@ -45,7 +45,7 @@ def write_analysis(
         training_images: Number of training images that show each class, [C], if it is known.
         resamples: How many draws intervals come from at most.
     """
-    objects = "predicted_scores" in predictions.table.column_names
+    objects = "predicted_scores" in predictions.names
     mistakes = object_mistakes(predictions) if objects else None
     pairs = confused_pairs(predictions, measure, mistakes)
     write_confused_pairs(tables / "confused_pairs.csv", pairs, predictions.info.classes)

@@ -1,7 +1,7 @@
 """One class an image."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from viewfinder.evaluation.measures.per_class import (
 )
 from viewfinder.evaluation.measures.ranking import Ranking
 from viewfinder.evaluation.ranking_curves import (
+    Scored,
     draw_precision_recall,
     draw_roc,
     precision_recall_curves,
@@ -27,6 +28,7 @@ from viewfinder.tables import write_table
 from viewfinder.tasks.matching import GOOD_IOU
 
 _TOP = 5
+_VALUES_AT_ONCE = 2**18
 _WEIGHTED = ("weighted_precision", "weighted_recall", "weighted_f1")
 _ONE_CLASS = "the images show one class only"
 _NO_SECOND = "no image shows the second class"
@@ -57,23 +59,22 @@ class ImageClasses:
         self.images = len(labels)
         self.labels = labels
         self.predicted = probabilities.argmax(axis=1)
-        exact = probabilities.astype(np.float64)
-        self._probabilities = exact / exact.sum(axis=1, keepdims=True)
+        self._right = self.labels == self.predicted
+        self._probabilities = probabilities
         self._classes = classes
-        self._pairs = labels * len(classes) + self.predicted
-        self._second = Ranking(labels == 1, exact[:, 1]) if len(classes) == 2 else None
+        self._second = Ranking(labels == 1, probabilities[:, 1]) if len(classes) == 2 else None
 
     def headline(self, weights: Weights) -> dict[str, float]:
         """Return ``accuracy`` and ``macro_f1``; of two classes, how well the second is found."""
-        matrix = self._confusion(weights)
+        hits, actual, predicted = counts = self._counts(weights)
         figures = {
-            "accuracy": ratio(float(np.trace(matrix)), float(matrix.sum())),
-            "macro_f1": self._macro(matrix)[2],
+            "accuracy": ratio(float(hits.sum()), float(actual.sum())),
+            "macro_f1": _macro(counts)[2],
         }
         if self._second is None:
             return figures
         return figures | {
-            "f1": ratio(2 * float(matrix[1, 1]), float(matrix[1].sum() + matrix[:, 1].sum())),
+            "f1": ratio(2 * float(hits[1]), float(actual[1] + predicted[1])),
             "average_precision": self._second.average_precision(weights),
             "roc_auc": self._second.roc_auc(weights),
         }
@@ -84,27 +85,34 @@ class ImageClasses:
         ``weighted_precision``, ``weighted_recall`` and ``weighted_f1`` are means over the classes
         that weigh each by its images.
         """
-        matrix = self._confusion(np.ones(self.images))
-        precision, recall, _ = self._macro(matrix)
-        weighted = (_of_classes(matrix) @ matrix.sum(axis=1) / self.images).tolist()
+        counts = self._counts(np.ones(self.images))
+        precision, recall, _ = _macro(counts)
+        weighted = (_of_classes(counts) @ counts[1] / self.images).tolist()
         figures = {
             "macro_precision": precision,
             "macro_recall": recall,
             **dict(zip(_WEIGHTED, weighted, strict=True)),
-            "log_loss": self._log_loss(),
+            "log_loss": self._mean(log_loss) if len(self._classes) > 1 else float("nan"),
         }
         if len(self._classes) > _TOP:
-            figures[f"top_{_TOP}_accuracy"] = float(
-                top_k_accuracy_score(
-                    self.labels, self._probabilities, k=_TOP, labels=range(len(self._classes))
-                )
-            )
+            figures[f"top_{_TOP}_accuracy"] = self._mean(partial(top_k_accuracy_score, k=_TOP))
         return figures
 
-    def _log_loss(self) -> float:
-        if len(self._classes) == 1:
-            return float("nan")
-        return float(log_loss(self.labels, self._probabilities, labels=range(len(self._classes))))
+    def _mean(self, total: Callable[..., float]) -> float:
+        """Return the mean of what scikit-learn sums up; it takes copies, so some rows at a time."""
+        every = range(len(self._classes))
+        rows = max(1, _VALUES_AT_ONCE // len(every))
+        parts = [slice(start, start + rows) for start in range(0, self.images, rows)]
+        sums = [
+            total(self.labels[part], self._exact(part), labels=every, normalize=False)
+            for part in parts
+        ]
+        return float(sum(sums)) / self.images
+
+    def _exact(self, rows: slice) -> NDArray[np.float64]:
+        """Return the probabilities of some rows, which sum to 1 more closely than in the table."""
+        exact = self._probabilities[rows].astype(np.float64)
+        return np.asarray(exact / exact.sum(axis=1, keepdims=True))
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write the confusion, one row an image, its heat map, curves, and the figures by class."""
@@ -121,14 +129,20 @@ class ImageClasses:
 
     def _draw_curves(self, plots: Path) -> None:
         """Draw how well each class stands out; of two classes the second says it all."""
-        shown = slice(1, None) if len(self._classes) == 2 else slice(None)
-        present = (self.labels[:, None] == np.arange(len(self._classes)))[:, shown]
-        scored = (present, self._probabilities[:, shown], self._classes[shown])
+        shown = range(1, 2) if len(self._classes) == 2 else range(len(self._classes))
+        scored = (self._against_others, {label: self._classes[label] for label in shown})
         heading = "Each class against all others"
         draw_precision_recall(
             plots / "precision_recall.png", precision_recall_curves(*scored), heading=heading
         )
         draw_roc(plots / "roc.png", roc_curves(*scored), heading=heading)
+
+    def _against_others(self, label: int) -> Scored:
+        return self.labels == label, self._probabilities[:, label] / self._row_sums
+
+    @cached_property
+    def _row_sums(self) -> NDArray[np.float64]:
+        return np.asarray(self._probabilities.sum(axis=1, dtype=np.float64))
 
     def by_class(self) -> ClassTable:
         """Return precision, recall and F1 of each class."""
@@ -138,31 +152,35 @@ class ImageClasses:
 
     def right(self) -> NDArray[np.bool_]:
         """Return whether each image's likeliest class is the true one."""
-        return np.asarray(self.labels == self.predicted)
+        return self._right
 
     def confusion(self) -> NDArray[np.int64]:
         """Return how often a class (row) was taken for a class (column), int64 [C, C]."""
-        return self._confusion(np.ones(self.images)).astype(np.int64)
-
-    def _confusion(self, weights: Weights) -> NDArray[np.float64]:
         count = len(self._classes)
-        counts = np.bincount(self._pairs, weights, count**2)
-        return counts.astype(np.float64).reshape(count, count)
+        pairs = self.labels * count + self.predicted
+        return np.bincount(pairs, minlength=count**2).reshape(count, count)
 
-    def _macro(self, matrix: NDArray[np.float64]) -> tuple[float, float, float]:
-        """Return mean precision, recall and F1 over the classes that truth or prediction shows.
-
-        A class that is never predicted has precision 0, one that never occurs recall 0.
-        """
-        shown = matrix.sum(axis=1) + matrix.sum(axis=0) > 0
-        precision, recall, f1 = _of_classes(matrix)[:, shown].mean(axis=1).tolist()
-        return precision, recall, f1
+    def _counts(self, weights: Weights) -> NDArray[np.float64]:
+        """Return how often each class was predicted rightly, is there, was predicted, [3, C]."""
+        right, count = self._right, len(self._classes)
+        hits = np.bincount(self.labels[right], weights[right], count)
+        actual = np.bincount(self.labels, weights, count)
+        return np.stack([hits, actual, np.bincount(self.predicted, weights, count)])
 
 
-def _of_classes(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+def _macro(counts: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return mean precision, recall and F1 over the classes that truth or prediction shows.
+
+    A class that is never predicted has precision 0, one that never occurs recall 0.
+    """
+    _, actual, predicted = counts
+    precision, recall, f1 = _of_classes(counts)[:, actual + predicted > 0].mean(axis=1).tolist()
+    return precision, recall, f1
+
+
+def _of_classes(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return precision, recall and F1 of each class [3, C]; what is not defined counts as 0."""
-    figures = precision_recall_f1(matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0))
-    return np.nan_to_num(figures)
+    return np.nan_to_num(precision_recall_f1(*counts))
 
 
 class LocatedClasses(ImageClasses):

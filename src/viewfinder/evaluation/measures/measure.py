@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from viewfinder.evaluation.measures.per_class import ClassTable
 
 Weights = NDArray[np.float64]
+Resamples = NDArray[Any]  # how often each of several resamples takes each image, [R, N]
 
 
 class Headline(Protocol):
@@ -25,6 +26,14 @@ class Headline(Protocol):
         Args:
             weights: How often each image counts, float64 [N].
         """
+
+
+@runtime_checkable
+class Together(Headline, Protocol):
+    """A headline that takes less time for several resamples at once than for one by one."""
+
+    def headlines(self, resamples: Resamples) -> dict[str, NDArray[np.float64]]:
+        """Return the metrics on each resample, as ``headlines`` does."""
 
 
 class Measure(Headline, Protocol):
@@ -50,6 +59,19 @@ class Measure(Headline, Protocol):
 
     def write(self, plots: Path, tables: Path) -> None:
         """Write pictures to one folder and tables to another."""
+
+
+def headlines(measure: Headline, resamples: Resamples) -> dict[str, NDArray[np.float64]]:
+    """Return the metrics that a model is judged by, on each of several resamples, [R] each.
+
+    Args:
+        measure: What computes them.
+        resamples: How often each of them takes each image, numbers of any kind, [R, N].
+    """
+    if isinstance(measure, Together):
+        return measure.headlines(resamples)
+    found = [measure.headline(weights.astype(np.float64)) for weights in resamples]
+    return {name: np.array([figures[name] for figures in found]) for name in found[0]}
 
 
 def mean(values: NDArray[np.float64]) -> float:

@@ -11,6 +11,7 @@ from torchvision.ops import box_iou
 from viewfinder.evaluation.measures.image_classes import ImageClasses, LocatedClasses
 from viewfinder.evaluation.measures.measure import Measure
 from viewfinder.evaluation.measures.objects import Instances, Objects
+from viewfinder.evaluation.measures.packed import Packed, pack
 from viewfinder.evaluation.measures.panoptic import ImageMasks, PanopticQuality
 from viewfinder.evaluation.measures.pixel_classes import PixelClasses
 from viewfinder.evaluation.measures.present_classes import PresentClasses
@@ -33,25 +34,25 @@ def _image_classes(file: PredictionsFile) -> Measure:
 
 def _present_classes(file: PredictionsFile) -> Measure:
     return PresentClasses(
-        file.column("labels"),
+        _packed(file, "labels"),
         file.column("probabilities"),
-        file.column("present"),
+        _packed(file, "present"),
         file.info.classes,
         file.info.thresholds or [],
     )
 
 
+def _packed(file: PredictionsFile, name: str) -> Packed:
+    return np.concatenate([pack(flags) for _, (flags,) in file.parts(name)])
+
+
 def _located_classes(file: PredictionsFile) -> Measure:
-    boxes, found = (torch.from_numpy(file.column(name).copy()) for name in ("box", "predicted_box"))
-    overlaps = [
-        float(box_iou(box[None], other[None])) for box, other in zip(boxes, found, strict=True)
-    ]
-    return LocatedClasses(
-        file.column("label"),
-        file.column("probabilities"),
-        file.info.classes,
-        np.array(overlaps, np.float64),
-    )
+    overlaps = np.empty(len(file))
+    for rows, pair in file.parts("box", "predicted_box"):
+        boxes, found = (torch.tensor(corners) for corners in pair)
+        overlaps[rows] = box_iou(boxes, found).diagonal().numpy()
+    probabilities = file.column("probabilities")
+    return LocatedClasses(file.column("label"), probabilities, file.info.classes, overlaps)
 
 
 def _pixel_classes(file: PredictionsFile) -> Measure:

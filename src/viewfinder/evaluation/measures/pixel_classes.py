@@ -11,7 +11,7 @@ from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.data.schema import IGNORE
 from viewfinder.evaluation.confusion import draw_confusion
 from viewfinder.evaluation.measures.boundaries import boundary_counts, boundary_f1
-from viewfinder.evaluation.measures.measure import Headline, Weights, mean, ratio
+from viewfinder.evaluation.measures.measure import Headline, Resamples, Weights, mean, ratio
 from viewfinder.evaluation.measures.per_class import (
     ClassTable,
     precision_recall_rows,
@@ -21,6 +21,8 @@ from viewfinder.evaluation.measures.per_class import (
 
 Map = NDArray[np.uint8]
 
+_IMAGES_OF_BLOCK = 256
+_COUNTS = 7
 _NOTHING_SHOWN = "no class is shown or told"
 
 
@@ -43,16 +45,22 @@ class PixelClasses:
     def __init__(self, maps: Iterable[tuple[Map, Map]], classes: Sequence[str]) -> None:
         self._classes = classes
         self._matrix = np.zeros((len(classes), len(classes)), np.int64)
-        sums, outlines = [], []
+        self._blocks: list[NDArray[np.uint32]] = []  # counts of some images each, [B, C, 7]
+        self.images = 0
+        counts = []
         for true, found in maps:
             matrix = pixel_confusion(true, found, len(classes))
             self._matrix += matrix
             # An image's whole matrix would be too large to keep where there are many classes.
-            sums.append(np.stack([matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)]))
-            outlines.append(boundary_counts(true, found, len(classes)))
-        self.images = len(sums)
-        self._sums = np.stack(sums).astype(np.float64)
-        self._outlines = np.stack(outlines).astype(np.float64)
+            sums = (matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0))
+            outlines = boundary_counts(true, found, len(classes))
+            counts.append(np.column_stack([*sums, outlines]).astype(np.uint32))
+            self.images += 1
+            if len(counts) == _IMAGES_OF_BLOCK:
+                self._blocks.append(np.stack(counts))
+                counts = []
+        if counts:
+            self._blocks.append(np.stack(counts))
         self._solid = np.array([name != BACKGROUND for name in classes])
 
     def headline(self, weights: Weights) -> dict[str, float]:
@@ -61,10 +69,28 @@ class PixelClasses:
         A class that neither truth nor prediction shows is left out of the means. Where that leaves
         none, they are not defined: nothing was missed or invented, but nothing was found either.
         """
-        every_hit, true, told = np.tensordot(weights, self._sums, axes=1)
+        return {name: float(value) for name, (value,) in self.headlines(weights[None]).items()}
+
+    def headlines(self, resamples: Resamples) -> dict[str, NDArray[np.float64]]:
+        """Return the same on several resamples; each block of images is taken once for them."""
+        figures = [self._figures(counts) for counts in self._sums(resamples)]
+        return {name: np.array([one[name] for one in figures]) for name in figures[0]}
+
+    def _sums(self, resamples: Resamples) -> NDArray[np.float64]:
+        """Return the counts of all images, as often as each resample takes them, [R, C, 7]."""
+        sums = np.zeros((len(resamples), len(self._classes), _COUNTS))
+        start = 0
+        for block in self._blocks:
+            weights = resamples[:, start : start + len(block)].astype(np.float64)
+            sums += np.tensordot(weights, block.astype(np.float64), axes=1)
+            start += len(block)
+        return sums
+
+    def _figures(self, counts: NDArray[np.float64]) -> dict[str, float]:
+        every_hit, true, told = counts[:, :3].T
         shown = self._solid & (true + told > 0)
         hits, sizes = every_hit[shown], (true + told)[shown]
-        outlines = boundary_f1(np.tensordot(weights, self._outlines, axes=1)[self._solid])
+        outlines = boundary_f1(counts[self._solid, 3:])
         known = outlines[~np.isnan(outlines)]
         return {
             "mean_iou": mean(hits / (sizes - hits)),
@@ -87,7 +113,8 @@ class PixelClasses:
         matrix = self.confusion()
         hits = matrix.diagonal()
         ious = shares(hits, matrix.sum(axis=0) + matrix.sum(axis=1) - hits)
-        outlines = boundary_f1(self._outlines.sum(axis=0))
+        (counts,) = self._sums(np.ones((1, self.images)))
+        outlines = boundary_f1(counts[:, 3:])
         columns = zip(
             precision_recall_rows(matrix, self._classes),
             rounded_or_blank(ious),

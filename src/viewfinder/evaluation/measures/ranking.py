@@ -4,6 +4,8 @@ What scikit-learn's ``average_precision_score`` and ``roc_auc_score`` compute; s
 thousand resamples a hundred times faster than a thousand calls.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,15 +28,21 @@ class Ranking:
         self._present = present[self._order]
         # Equal scores can't be told apart: only the last of them ends a step.
         self._ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        self._positives = np.flatnonzero(self._present)
+        # The end of each positive's step, and the last positive up to there.
+        self._reached = self._ends[np.searchsorted(self._ends, self._positives)]
+        self._last = np.searchsorted(self._positives, self._reached, side="right") - 1
 
-    def average_precision(self, weights: Weights) -> float:
+    def average_precision(self, weights: NDArray[Any]) -> float:
         """Return the area under precision over recall; not a number without positives."""
-        hits, others = self._steps(weights)
-        told = hits + others
-        if not hits[-1]:
+        ordered = weights[self._order]
+        own = ordered[self._positives]
+        hits = np.cumsum(own, dtype=np.float64)
+        if not len(hits) or not hits[-1]:
             return float("nan")
-        precision = np.divide(hits, told, out=np.zeros_like(hits), where=told > 0)
-        return float(np.sum(np.diff(hits, prepend=0.0) * precision) / hits[-1])
+        told = np.cumsum(ordered, dtype=np.float64)[self._reached]
+        precision = np.divide(hits[self._last], told, out=np.zeros_like(hits), where=told > 0)
+        return float(own @ precision / hits[-1])
 
     def roc_auc(self, weights: Weights) -> float:
         """Return the area under the receiver operating characteristic.

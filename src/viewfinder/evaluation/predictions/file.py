@@ -13,27 +13,19 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.predictions.columns import VERSION, read_info
 
 _ROWS_AT_ONCE = 64
-_WHOLE_IMAGE = frozenset(
-    {
-        "mask",
-        "predicted_mask",
-        "confidence",
-        "given_confidence",
-        "masks",
-        "predicted_masks",
-    }
-)
+_ROWS_OF_PART = 512
 
 
 class PredictionsFile:
-    """The predictions for a split; masks are read in parts, everything else lies in memory.
+    """The predictions for a split; lists and masks are read in parts, the rest lies in memory.
 
     Args:
         path: The Parquet file that ``evaluate`` wrote.
 
     Attributes:
         info: What the file says of itself.
-        table: All columns but masks.
+        names: Names of all columns.
+        table: The columns of one value a row.
 
     Raises:
         ViewfinderError: If it is missing, damaged, or no table of predictions of this version.
@@ -43,7 +35,8 @@ class PredictionsFile:
         self.path = path
         again = f"Run `dvc repro evaluate@{path.parent.name}`."
         try:
-            self._file = pq.ParquetFile(path)
+            # Else all that ``iter_batches`` goes through stays in memory.
+            self._file = pq.ParquetFile(path, pre_buffer=False)
             self.info = read_info(self._file.schema_arrow)
         except FileNotFoundError:
             raise ViewfinderError(f"There are no predictions {path}. {again}") from None
@@ -55,26 +48,57 @@ class PredictionsFile:
                 f"{path} has version {self.info.version} of the columns; expected {VERSION}. "
                 f"{again}"
             )
-        names = [name for name in self._file.schema_arrow.names if name not in _WHOLE_IMAGE]
-        self.table = self._file.read(columns=names)
+        columns = self._file.schema_arrow
+        self.names = frozenset(columns.names)
+        single = pa.schema(
+            column
+            for column in columns
+            if not _holds_lists(column.type) and not pa.types.is_binary(column.type)
+        )
+        # Reading all at once would take a multiple of what is read.
+        parts = self._file.iter_batches(batch_size=_ROWS_OF_PART, columns=single.names)
+        self.table = pa.Table.from_batches(parts, single)
+        self._lists: dict[str, NDArray[Any]] = {}
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
     def column(self, name: str) -> NDArray[Any]:
-        """Return a column of one value or one list of fixed length a row, [N] or [N, K]."""
-        column = self.table.column(name).combine_chunks()
-        if not pa.types.is_list(column.type) and not pa.types.is_fixed_size_list(column.type):
-            return np.asarray(column.to_numpy(zero_copy_only=False))
-        values = column.flatten().to_numpy(zero_copy_only=False)
-        return np.asarray(values).reshape(len(column), -1)
+        """Return a column of one value or one list of fixed length a row, [N] or [N, K].
+
+        Lists are read once and kept: take ``parts`` where each row is looked at alone.
+        """
+        if name in self.table.column_names:
+            return _as_array(self.table.column(name).combine_chunks())
+        if name not in self._lists:
+            self._lists[name] = self._joined(name)
+        return self._lists[name]
+
+    def parts(self, *names: str) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
+        """Yield the same columns some hundred rows at a time, and which rows these are."""
+        start = 0
+        for batch in self._file.iter_batches(batch_size=_ROWS_OF_PART, columns=list(names)):
+            rows = slice(start, start + len(batch))
+            yield rows, [_as_array(batch.column(name)) for name in names]
+            start += len(batch)
+
+    def _joined(self, name: str) -> NDArray[Any]:
+        """Read a column of lists, never more than one part of it besides what is returned."""
+        whole: NDArray[Any] | None = None
+        for rows, (values,) in self.parts(name):
+            if whole is None:
+                whole = np.empty((len(self), values.shape[1]), values.dtype)
+            whole[rows] = values
+        return np.zeros((0, len(self.info.classes))) if whole is None else whole
 
     def groups(self) -> NDArray[np.int64]:
         """Return the number of the group that each image is in, int64 [N]."""
-        names = self.table.column("group").to_pylist()
-        alone = [name if name is not None else (number,) for number, name in enumerate(names)]
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(alone))}
-        return np.array([numbers[name] for name in alone], np.int64)
+        names = self.table.column("group").combine_chunks().dictionary_encode()
+        known = names.is_valid().to_numpy(zero_copy_only=False)
+        numbers = len(names.dictionary) + np.arange(len(names))  # an image without one is alone
+        numbers[known] = names.indices.drop_null().to_numpy()
+        _, first, groups = np.unique(numbers, return_index=True, return_inverse=True)
+        return np.asarray(np.argsort(np.argsort(first))[groups])
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Yield all rows, with all columns or some, a few of them in memory at a time."""
@@ -104,3 +128,15 @@ class PredictionsFile:
             rows |= dict(zip(here, found.to_pylist(), strict=True))
             start += len(batch)
         return rows
+
+
+def _as_array(column: pa.Array) -> NDArray[Any]:
+    """Return values or lists of one length as an array, [N] or [N, K]."""
+    if not _holds_lists(column.type):
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    return np.asarray(values).reshape(len(column), -1)
+
+
+def _holds_lists(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
