@@ -17,7 +17,7 @@ from viewfinder.tasks.matching import ImageObjects
 from viewfinder.tasks.thresholds import told_places
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Missed:
     """An object that nothing found.
 
@@ -38,7 +38,7 @@ class Missed:
     taken_for: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Invented:
     """A detection that found nothing.
 

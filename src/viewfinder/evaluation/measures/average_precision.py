@@ -1,6 +1,5 @@
 """Precision and recall of detections over all images, as COCO sums them up."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,16 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.measures.measure import Weights
-from viewfinder.tasks.matching import THRESHOLDS, Bools, Floats, ImageMatches
+from viewfinder.tasks.matching import THRESHOLDS, Bools, Floats
 
 RECALLS = np.linspace(0, 1, 101)
 _TINY = np.spacing(1)
-_NOTHING = ImageMatches(
-    scores=np.zeros(0),
-    hits=np.zeros((len(THRESHOLDS), 0), np.bool_),
-    ignored=np.zeros((len(THRESHOLDS), 0), np.bool_),
-    objects=0,
-)
 
 
 @dataclass(frozen=True)
@@ -25,45 +18,22 @@ class ClassMatches:
     """What became of all detections of one class, best score first.
 
     Attributes:
-        images: Number of the image of each detection, int64 [D].
-        ranks: Its place among the image's detections of this class, int64 [D].
+        images: Number of the image of each detection, int32 [D].
+        ranks: Its place among the image's detections of this class, below 100, uint8 [D].
         scores: [D].
-        hits: Whether it found an object, at each threshold of the overlap, bool [T, D].
-        ignored: Whether it does not count, bool [T, D].
-        objects: Number of objects that count in each image, int64 [N].
+        hits: Whether it found an object, a bit for each threshold of the overlap, uint16 [D].
+        ignored: Whether it does not count, in the same way.
+        shown_in: Numbers of the images with objects or detections of the class, int32 [K].
+        objects: Number of objects that count in each of them, int32 [K].
     """
 
-    images: NDArray[np.int64]
-    ranks: NDArray[np.int64]
+    images: NDArray[np.int32]
+    ranks: NDArray[np.uint8]
     scores: Floats
-    hits: Bools
-    ignored: Bools
-    objects: NDArray[np.int64]
-
-    @classmethod
-    def join(cls, matches: Mapping[int, ImageMatches], images: int) -> "ClassMatches":
-        """Join the matches of all images.
-
-        Args:
-            matches: Of each image with objects or detections of the class, by number, ascending.
-            images: Number of images, N.
-        """
-        numbers = np.array(list(matches), np.int64)
-        found = [_NOTHING, *matches.values()]
-        counts = [len(of_image.scores) for of_image in matches.values()]
-        scores = np.concatenate([of_image.scores for of_image in found])
-        order = np.argsort(-scores, kind="stable")
-        ranks = np.concatenate([np.arange(len(of_image.scores)) for of_image in found])
-        objects = np.zeros(images, np.int64)
-        objects[numbers] = [of_image.objects for of_image in matches.values()]
-        return cls(
-            images=np.repeat(numbers, counts)[order],
-            ranks=ranks[order],
-            scores=scores[order],
-            hits=np.concatenate([of_image.hits for of_image in found], axis=1)[:, order],
-            ignored=np.concatenate([of_image.ignored for of_image in found], axis=1)[:, order],
-            objects=objects,
-        )
+    hits: NDArray[np.uint16]
+    ignored: NDArray[np.uint16]
+    shown_in: NDArray[np.int32]
+    objects: NDArray[np.int32]
 
     def curves(self, weights: Weights) -> tuple[Floats, Floats] | None:
         """Return precision at each of 101 recalls, [T, 101], and the recall reached, [T].
@@ -74,7 +44,7 @@ class ClassMatches:
         Returns:
             None if no object counts.
         """
-        objects = float(weights @ self.objects)
+        objects = float(weights[self.shown_in] @ self.objects)
         if not objects:
             return None
         own = weights[self.images]
@@ -93,18 +63,29 @@ class ClassMatches:
     def recall(self, most: int) -> Floats | None:
         """Return the recall of the best ``most`` detections an image, [T]; None without objects."""
         objects = self.objects.sum()
-        right = self.hits & ~self.ignored & (self.ranks < most)
-        return right.sum(axis=1) / objects if objects else None
+        best = self.ranks < most
+        right = [np.count_nonzero(best & self.right(level)) for level in range(len(THRESHOLDS))]
+        return np.array(right) / objects if objects else None
+
+    def right(self, level: int) -> Bools:
+        """Return which detections found an object that counts, at a threshold, bool [D]."""
+        return at_level(self.hits & ~self.ignored, level)
 
     @cached_property
     def _right(self) -> list[NDArray[np.int64]]:
         """The detections that found an object that counts, at each threshold."""
-        return [np.flatnonzero(row) for row in self.hits & ~self.ignored]
+        return [np.flatnonzero(self.right(level)) for level in range(len(THRESHOLDS))]
 
     @cached_property
     def _ignored(self) -> list[Bools | None]:
         """The detections that do not count, at each threshold; None where all of them count."""
-        return [row if row.any() else None for row in self.ignored]
+        rows = (at_level(self.ignored, level) for level in range(len(THRESHOLDS)))
+        return [row if row.any() else None for row in rows]
+
+
+def at_level(bits: NDArray[np.uint16], level: int) -> Bools:
+    """Return the flags at a threshold, bool [D]."""
+    return np.asarray((bits >> level & 1).astype(np.bool_))
 
 
 def interpolated(hits: Floats, told: Floats, objects: float) -> Floats:

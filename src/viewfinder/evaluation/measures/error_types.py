@@ -5,7 +5,7 @@ Object Detection Errors", ECCV 2020, with its overlaps of 0.5 (right) and 0.1 (o
 what a kind costs is the gain in average precision at IoU 0.5 if it alone were mended.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -35,7 +35,7 @@ class ErrorCost:
     cost: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judged:
     """A detection that counts, and what became of it.
 
@@ -56,7 +56,7 @@ class Judged:
     thing: tuple[int, int] | None = None
 
 
-def error_costs(images: Sequence[ImageObjects], classes: int) -> dict[ErrorType, ErrorCost]:
+def error_costs(images: Iterable[ImageObjects], classes: int) -> dict[ErrorType, ErrorCost]:
     """Return what each kind of mistake costs.
 
     Args:

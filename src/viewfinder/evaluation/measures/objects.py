@@ -1,7 +1,7 @@
 """Any number of objects an image, by their boxes or by their masks."""
 
 import copy
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from viewfinder.evaluation.measures.average_precision import RECALLS, ClassMatches
+from viewfinder.evaluation.measures.gathering import Gathering
 from viewfinder.evaluation.measures.measure import Headline, Weights, mean
 from viewfinder.evaluation.measures.operating_point import OperatingPoint
 from viewfinder.evaluation.measures.panoptic import QUALITIES, PanopticQuality
@@ -19,7 +20,6 @@ from viewfinder.tasks.matching import (
     IOU_50,
     IOU_75,
     Floats,
-    ImageMatches,
     ImageObjects,
     match,
 )
@@ -48,13 +48,13 @@ class Objects:
         prefix: str = "",
         thresholds: Sequence[float] | None = None,
     ) -> None:
-        kept = list(images)
-        self.images = len(kept)
         self._classes = classes
         self._prefix = prefix
-        self._all = _matches(kept, len(classes), EVERY_SIZE)
-        self._sized = {size: _matches(kept, len(classes), areas) for size, areas in SIZES.items()}
-        self._told = None if thresholds is None else OperatingPoint(self._all, thresholds)
+        self.images, (self._all, *sized) = _matches(images, len(classes))
+        self._sized = dict(zip(SIZES, sized, strict=True))
+        self._told = (
+            None if thresholds is None else OperatingPoint(self._all, thresholds, self.images)
+        )
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -202,14 +202,22 @@ class Instances:
 
 
 def _matches(
-    images: Sequence[ImageObjects], classes: int, areas: tuple[float, float]
-) -> list[ClassMatches]:
-    """Return the matches of each class, looking in each image for the classes it is about alone."""
-    matches: list[dict[int, ImageMatches]] = [{} for _ in range(classes)]
+    images: Iterable[ImageObjects], classes: int
+) -> tuple[int, Iterator[list[ClassMatches]]]:
+    """Match each image's detections, looking for the classes it is about alone.
+
+    Returns:
+        Number of images, and the matches of each class: of all objects, then of each of ``SIZES``.
+    """
+    ranges = (EVERY_SIZE, *SIZES.values())
+    gathered = [[Gathering() for _ in range(classes)] for _ in ranges]
+    count = 0
     for number, image in enumerate(images):
         for label in np.union1d(image.labels, image.found_labels):
-            matches[label][number] = match(image, label, areas)
-    return [ClassMatches.join(of_class, len(images)) for of_class in matches]
+            for of_range, areas in zip(gathered, ranges, strict=True):
+                of_range[label].add(number, match(image, label, areas))
+        count = number + 1
+    return count, ([of_class.joined() for of_class in of_range] for of_range in gathered)
 
 
 def _line(precision: Floats) -> Line:

@@ -1,6 +1,6 @@
 """The measure that fits a table of predictions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,10 @@ def _objects(file: PredictionsFile) -> Measure:
     return Objects(images, info.classes, thresholds=info.told_from)
 
 
-def image_objects(file: PredictionsFile) -> list[ImageObjects]:
-    """Return the objects and detections of each image, by their masks if they have any."""
+def image_objects(file: PredictionsFile) -> Iterator[ImageObjects]:
+    """Yield the objects and detections of each image, by their masks if they have any."""
     reading = _by_masks if file.info.task == "instances" else _by_boxes
-    return [reading(row) for row in file.rows()]
+    return (reading(row) for row in file.rows())
 
 
 def _instances(file: PredictionsFile) -> Measure:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from viewfinder.evaluation.measures.average_precision import ClassMatches
+from viewfinder.evaluation.measures.average_precision import ClassMatches, at_level
 from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, rounded_or_blank
 from viewfinder.tables import write_table
@@ -21,6 +21,7 @@ class OperatingPoint:
     Args:
         matches: What became of all detections, of each class.
         thresholds: Score from which on each class is told; not found on these images.
+        images: Number of images, N.
     """
 
     reasons: Mapping[str, str] = {
@@ -29,11 +30,16 @@ class OperatingPoint:
         "f1": f"{_NO_OBJECT}, and none told",
     }
 
-    def __init__(self, matches: Sequence[ClassMatches], thresholds: Sequence[float]) -> None:
+    def __init__(
+        self, matches: Sequence[ClassMatches], thresholds: Sequence[float], images: int
+    ) -> None:
         self._thresholds = thresholds
-        by_class = [_counts(*pair) for pair in zip(matches, thresholds, strict=True)]
-        self._by_image: Floats = sum(by_class, np.zeros(1))
-        self._of_classes = [counts.sum(axis=1) for counts in by_class]
+        self._by_image = np.zeros((3, images))
+        self._of_classes = []
+        for of_class, threshold in zip(matches, thresholds, strict=True):
+            counts = _counts(of_class, threshold, images)
+            self._by_image += counts
+            self._of_classes.append(counts.sum(axis=1))
 
     def figures(self, weights: Weights) -> dict[str, float]:
         """Return ``precision``, ``recall`` and ``f1`` over all detections, whatever their class.
@@ -63,13 +69,13 @@ class OperatingPoint:
         write_table(tables / "operating_point.csv", _COLUMNS, rows)
 
 
-def _counts(matches: ClassMatches, threshold: float) -> Floats:
+def _counts(matches: ClassMatches, threshold: float, images: int) -> Floats:
     """Return the objects, the detections told and those of them that are right, [3, N]."""
-    told = (matches.scores >= threshold) & ~matches.ignored[IOU_50]
-    right = told & matches.hits[IOU_50]
-    images = len(matches.objects)
+    told = (matches.scores >= threshold) & ~at_level(matches.ignored, IOU_50)
+    right = told & at_level(matches.hits, IOU_50)
     found = (np.bincount(matches.images[chosen], minlength=images) for chosen in (told, right))
-    return np.array([matches.objects, *found], np.float64)
+    objects = np.bincount(matches.shown_in, matches.objects, images)
+    return np.array([objects, *found], np.float64)
 
 
 def _figures(counts: Floats) -> list[float]:

@@ -113,14 +113,15 @@ class PresentClasses:
     def by_class(self) -> ClassTable:
         """Return each class's average precision, and precision, recall and F1 at its threshold."""
         rows: list[Row] = []
-        for label, threshold in enumerate(self._thresholds):
+        for label, (name, threshold) in enumerate(
+            zip(self._classes, self._thresholds, strict=True)
+        ):
             present, scores = self.scored(label)
             told = of_class(self._told, label)
             counts = (np.array([flags.sum()]) for flags in (present & told, present, told))
             area = Ranking(present, scores).average_precision(np.ones(self.images))
-            figures = rounded_or_blank(precision_recall_f1(*counts).ravel())
-            (rounded,) = rounded_or_blank(np.array([area]))
-            rows.append([self._classes[label], int(present.sum()), rounded, threshold, *figures])
+            figures = np.array([area, threshold, *precision_recall_f1(*counts).ravel()])
+            rows.append([name, int(present.sum()), *rounded_or_blank(figures)])
         return ClassTable(["average_precision", "threshold", *PRECISION_RECALL], rows)
 
     def right(self) -> NDArray[np.bool_]:
