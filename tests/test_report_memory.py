@@ -17,7 +17,7 @@ from viewfinder.evaluation.predictions.columns import PredictionsInfo, predictio
 
 CLASSES = 64
 FEW, MANY = 5_000, 20_000
-OF_AN_IMAGE = 150  # bytes for its name, its few single values, and numbers found on the way
+OF_AN_IMAGE = 256  # bytes: its name, its few single values, and what is found on the way
 TASKS = ("classification", "multilabel")
 # Each report starts from the same state: that of a process which has imported all there is.
 REPORTS = """
@@ -33,12 +33,12 @@ def peak():
 report(PredictionsFile(Path(sys.argv[1])))
 gc.collect()
 for path in sys.argv[2:]:
-    if os.fork():
-        assert os.wait()[1] == 0
-        continue
-    report(PredictionsFile(Path(path)))
-    print(peak(), flush=True)
-    os._exit(0)
+    if not os.fork():
+        report(PredictionsFile(Path(path)))
+        Path(path).with_name("peak").write_text(str(peak()))
+        os._exit(0)
+for _ in sys.argv[2:]:
+    assert os.wait()[1] == 0
 """
 
 
@@ -99,7 +99,8 @@ def test_memory_of_a_report_grows_no_faster_than_its_table(tmp_path: Path) -> No
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     words = [sys.executable, "-c", REPORTS, *map(str, tables)]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
-    peaks = dict(zip(sizes, map(int, done.stdout.split()), strict=True))
+    subprocess.run(words, capture_output=True, check=True, env=environment)
+    found = [int(path.with_name("peak").read_text()) for path in tables[1:]]
+    peaks = dict(zip(sizes, found, strict=True))
     growth = {task: peaks[task, MANY] - peaks[task, FEW] for task in TASKS}
     assert max(growth.values()) < (MANY - FEW) * (4 * CLASSES + OF_AN_IMAGE), growth
