@@ -72,9 +72,10 @@ class ClassMatches:
         return at_level(self.hits & ~self.ignored, level)
 
     @cached_property
-    def _right(self) -> list[NDArray[np.int64]]:
+    def _right(self) -> list[NDArray[np.int32]]:
         """The detections that found an object that counts, at each threshold."""
-        return [np.flatnonzero(self.right(level)) for level in range(len(THRESHOLDS))]
+        levels = range(len(THRESHOLDS))
+        return [np.flatnonzero(self.right(level)).astype(np.int32) for level in levels]
 
     @cached_property
     def _ignored(self) -> list[Bools | None]:
