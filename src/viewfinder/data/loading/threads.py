@@ -8,12 +8,13 @@ other threads.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from queue import SimpleQueue
 from typing import Any
 
 import cv2
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader
@@ -45,7 +46,7 @@ class ThreadLoader(DataLoader[Batch]):
         for _ in range(self.threads):
             idle.put(self.dataset.for_thread())
         waiting: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.threads, "loader", initializer=_compute_alone)
+        pool = ThreadPoolExecutor(self.threads, "loader", initializer=self._compute_alone)
         try:
             for keys in self.batch_sampler:
                 waiting.append(pool.submit(self._load, idle, keys))
@@ -55,6 +56,17 @@ class ThreadLoader(DataLoader[Batch]):
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+    @cached_property
+    def _libraries(self) -> ThreadpoolController:
+        """The libraries that compute in threads; to find them takes as long as some images."""
+        return ThreadpoolController()
+
+    def _compute_alone(self) -> None:
+        """Keep the libraries from starting threads of their own below this one."""
+        cv2.setNumThreads(0)
+        torch.get_num_threads()  # else PyTorch would set up the thread later and undo the limit
+        self._libraries.limit(limits=1, user_api="openmp")
 
     def _load(self, idle: SimpleQueue[SplitDataset], keys: list[SampleKey]) -> Batch:
         dataset = idle.get()
@@ -67,10 +79,3 @@ class ThreadLoader(DataLoader[Batch]):
 
 def _pinned(value: Any) -> Any:
     return value.pin_memory() if isinstance(value, Tensor) else value
-
-
-def _compute_alone() -> None:
-    """Keep the libraries from starting threads of their own below this one."""
-    cv2.setNumThreads(0)
-    torch.get_num_threads()  # PyTorch sets up a thread when first asked, which would undo the limit
-    threadpool_limits(1, user_api="openmp")
