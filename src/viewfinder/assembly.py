@@ -65,7 +65,7 @@ def build_datamodule(
         augmentations=_instantiate(config.augment, "augment"),
         batch_size=config.loader.batch_size,
         num_workers=config.loader.num_workers,
-        worker_type=config.loader.worker_type,
+        worker_type=config.loader.get("worker_type", "auto"),
         balanced=config.loader.balanced,
         cache=config.loader.cache,
         seed=config.seed,
