@@ -5,8 +5,8 @@ Object Detection Errors", ECCV 2020, with its overlaps of 0.5 (right) and 0.1 (o
 what a kind costs is the gain in average precision at IoU 0.5 if it alone were mended.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -20,6 +20,19 @@ ERROR_TYPES: tuple[ErrorType, ...] = get_args(ErrorType)
 
 _RIGHT = 0.5
 _BACKGROUND = 0.1
+_NONE = -1
+
+# ``Judged`` in a few bytes; error and thing are places among the kinds and all objects, or -1.
+_DETECTION = np.dtype(
+    [
+        ("label", np.int32),
+        ("score", np.float64),
+        ("hit", np.bool_),
+        ("error", np.int8),
+        ("thing", np.int64),
+    ]
+)
+Detections = NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -63,57 +76,70 @@ def error_costs(images: Iterable[ImageObjects], classes: int) -> dict[ErrorType,
         images: The objects and detections of each image.
         classes: Number of classes.
     """
-    detections: list[Judged] = []
-    free: dict[tuple[int, int], int] = {}  # class of the objects that nothing found
-    objects = np.zeros(classes)
+    told, unfound = [np.zeros(0, _DETECTION)], [np.zeros(0, np.int32)]
+    objects, before = np.zeros(classes), 0
     for number, image in enumerate(images):
-        told, found = judge(image, number)
-        detections += told
-        counted = np.flatnonzero(~image.crowd)
-        objects += np.bincount(image.labels[counted], minlength=classes)
-        free |= {(number, int(k)): int(image.labels[k]) for k in counted if not found[k]}
-    claimed = {item.thing for item in detections if item.error in ("class", "box")}
-    missed = [label for thing, label in free.items() if thing not in claimed]
+        judged, found = judge(image, number)
+        told.append(_packed(judged, before))
+        unfound.append(np.where(found | image.crowd, _NONE, image.labels).astype(np.int32))
+        objects += np.bincount(image.labels[~image.crowd], minlength=classes)
+        before += len(image.labels)
+    detections, free = np.concatenate(told), np.concatenate(unfound)
+    missed = free.copy()
+    missed[detections["thing"][detections["thing"] != _NONE]] = _NONE
+    missed = missed[missed != _NONE]
     now = _mean_precision(detections, objects)
     costs = {}
-    for kind in ERROR_TYPES[:-1]:
-        count = sum(item.error == kind for item in detections)
-        costs[kind] = ErrorCost(
-            count, _mean_precision(_mended(detections, kind, free), objects) - now
-        )
-    found_only = objects - np.bincount(np.array(missed, np.int64), minlength=classes)
+    for place, kind in enumerate(ERROR_TYPES[:-1]):
+        count = int(np.count_nonzero(detections["error"] == place))
+        mended = _mended(detections, place, free)
+        costs[kind] = ErrorCost(count, _mean_precision(mended, objects) - now)
+    found_only = objects - np.bincount(missed, minlength=classes)
     costs["missed"] = ErrorCost(len(missed), _mean_precision(detections, found_only) - now)
     return costs
 
 
-def _mended(
-    detections: Sequence[Judged], kind: ErrorType, free: Mapping[tuple[int, int], int]
-) -> list[Judged]:
+def _packed(judged: Sequence[Judged], before: int) -> Detections:
+    """Pack an image's detections; ``before`` is the number of objects in the images before it."""
+    rows = [
+        (
+            item.label,
+            item.score,
+            item.hit,
+            _NONE if item.error is None else ERROR_TYPES.index(item.error),
+            _NONE if item.thing is None else before + item.thing[1],
+        )
+        for item in judged
+    ]
+    return np.array(rows, _DETECTION)
+
+
+def _mended(detections: Detections, kind: int, free: NDArray[np.int32]) -> Detections:
     """Mend one kind of mistake.
 
     Of the detections near to an object that nothing found, the best finds it, with its class; the
     others go, as do those that are near to none.
+
+    Args:
+        detections: All of them.
+        kind: The place of the kind among ``ERROR_TYPES``.
+        free: Class of each object of all images that nothing found; -1 for the others.
     """
-    kept = [item for item in detections if item.error != kind]
-    found: set[tuple[int, int]] = set()
-    wrong = [item for item in detections if item.error == kind]
-    for item in sorted(wrong, key=lambda item: -item.score):
-        if item.thing is not None and item.thing in free and item.thing not in found:
-            found.add(item.thing)
-            kept.append(replace(item, label=free[item.thing], hit=True, error=None))
-    return kept
+    wrong = detections["error"] == kind
+    near = detections[wrong & (detections["thing"] != _NONE)]
+    near = near[free[near["thing"]] != _NONE]
+    near = near[np.argsort(-near["score"], kind="stable")]
+    best = near[np.sort(np.unique(near["thing"], return_index=True)[1])]
+    best["label"], best["hit"] = free[best["thing"]], True
+    return np.concatenate([detections[~wrong], best])
 
 
-def _mean_precision(detections: Sequence[Judged], objects: Floats) -> float:
+def _mean_precision(detections: Detections, objects: Floats) -> float:
     """Return the mean over the classes with objects of the average precision at IoU 0.5."""
-    labels = np.array([item.label for item in detections], np.int64)
-    scores = np.array([item.score for item in detections])
-    hits = np.array([item.hit for item in detections], np.bool_)
-    order = np.argsort(-scores, kind="stable")
+    ordered = detections[np.argsort(-detections["score"], kind="stable")]
     precisions = []
     for label in np.flatnonzero(objects):
-        of_class = hits[order][labels[order] == label]
-        right = np.flatnonzero(of_class)
+        right = np.flatnonzero(ordered["hit"][ordered["label"] == label])
         counts, told = np.arange(1.0, len(right) + 1), (right + 1).astype(np.float64)
         curve = interpolated(counts, told, float(objects[label]))
         precisions.append(float(curve.mean()) if len(right) else 0.0)

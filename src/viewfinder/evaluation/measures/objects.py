@@ -210,14 +210,14 @@ def _matches(
         Number of images, and the matches of each class: of all objects, then of each of ``SIZES``.
     """
     ranges = (EVERY_SIZE, *SIZES.values())
-    gathered = [[Gathering() for _ in range(classes)] for _ in ranges]
+    gathered = [Gathering(len(ranges)) for _ in range(classes)]
     count = 0
     for number, image in enumerate(images):
         for label in np.union1d(image.labels, image.found_labels):
-            for of_range, areas in zip(gathered, ranges, strict=True):
-                of_range[label].add(number, match(image, label, areas))
+            gathered[label].add(number, [match(image, label, areas) for areas in ranges])
         count = number + 1
-    return count, ([of_class.joined() for of_class in of_range] for of_range in gathered)
+    of_classes = (of_class.joined() for of_class in gathered)
+    return count, map(list, zip(*of_classes, strict=True))
 
 
 def _line(precision: Floats) -> Line:
