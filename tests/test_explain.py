@@ -66,11 +66,11 @@ def scenes(split: Any, count: int) -> tuple[Tensor, Tensor, NDArray[np.float32]]
 
 @pytest.fixture(scope="module")
 def trained() -> Classification:
-    """A small network after a few epochs, far better than chance."""
+    """A small network after ten epochs, far better than chance."""
     images, labels, _ = scenes("train", 800)
     task = classifier(small_network()).train()
     optimizer = torch.optim.AdamW(task.parameters(), 8e-3)
-    steps = [part for _ in range(7) for part in torch.randperm(800).split(32)]
+    steps = [part for _ in range(10) for part in torch.randperm(800).split(32)]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 8e-3, total_steps=len(steps))
     for chosen in steps:
         loss = F.cross_entropy(task.model(task.normalize(images[chosen])), labels[chosen])
@@ -83,7 +83,7 @@ def trained() -> Classification:
 
 def hit_rates(task: VisionTask) -> dict[str, float]:
     """Return for each method how often its heatmap's maximum lies in the object's box."""
-    images, _, boxes = scenes("test", 30)
+    images, _, boxes = scenes("test", 60)
     hits: dict[str, list[bool]] = {}
     for image, box in zip(images, boxes, strict=True):
         for name, heat in explain_image(task, image).maps.items():
