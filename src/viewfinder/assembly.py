@@ -62,7 +62,7 @@ def build_datamodule(
         size=(height, width),
         interpolation=config.image.interpolation,
         channels=config.image.channels,
-        augmentations=_instantiate(config.augment, "augment"),
+        augmentations=build_augmentations(config),
         batch_size=config.loader.batch_size,
         num_workers=config.loader.num_workers,
         worker_type=config.loader.get("worker_type", "auto"),
@@ -74,25 +74,8 @@ def build_datamodule(
     )
 
 
-def load_augmentations(option: str, size: tuple[int, int], project: Path) -> dict[str, Any]:
-    """Build the transforms of an option of ``conf/augment/``.
-
-    Args:
-        option: Its name.
-        size: Height and width of the model's input, pixels, which an option may name.
-        project: The checkout.
-
-    Raises:
-        ViewfinderError: If there is none of this name, or it can't be built.
-    """
-    folder = project / "conf" / "augment"
-    path = folder / f"{option}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
-        raise ViewfinderError(
-            f"There is no augmentation {option!r}: {path} does not exist. There are {known}."
-        )
-    config = OmegaConf.create({"image": {"size": list(size)}, "augment": OmegaConf.load(path)})
+def build_augmentations(config: DictConfig) -> dict[str, Any]:
+    """Build the transforms of ``config.augment``, by their names and in their order."""
     built: dict[str, Any] = _instantiate(config.augment, "augment")
     return built
 

@@ -1,7 +1,11 @@
 """Composes ``conf/`` with an experiment's section of ``params.yaml``, and checks the outcome."""
 
 from viewfinder.config.checks import check
-from viewfinder.config.composition import compose_config, compose_experiment
+from viewfinder.config.composition import (
+    compose_augmentation,
+    compose_config,
+    compose_experiment,
+)
 from viewfinder.config.explanation import explain
 from viewfinder.config.files import CONFIG_NAME, load_composed, load_dataset, to_yaml
 from viewfinder.config.section import section_overrides
@@ -12,6 +16,7 @@ __all__ = [
     "CONFIG_NAME",
     "TRAINING_KEYS",
     "check",
+    "compose_augmentation",
     "compose_config",
     "compose_experiment",
     "explain",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -53,3 +54,33 @@ def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
             return compose(CONFIG_NAME, list(overrides))
     except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise ViewfinderError(explain(error, overrides, project)) from error
+
+
+def compose_augmentation(option: str, size: tuple[int, int], project: Path) -> DictConfig:
+    """Compose an option of ``conf/augment/`` by itself.
+
+    Args:
+        option: Its name.
+        size: Height and width of the model's input, pixels, which an option may name.
+        project: The checkout.
+
+    Returns:
+        The option as ``augment``, and the size as ``image.size``.
+
+    Raises:
+        ViewfinderError: If there is none of this name, or it can't be composed.
+    """
+    folder = project / "conf" / "augment"
+    path = folder / f"{option}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
+        raise ViewfinderError(
+            f"There is no augmentation {option!r}: {path} does not exist. There are {known}."
+        )
+    try:
+        with initialize_config_dir(str(folder.parent), version_base="1.3"):
+            composed = compose(f"augment/{option}")
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
+        raise ViewfinderError(f"{path} can't be composed: {error}") from error
+    image = {"image": {"size": list(size)}, "augment": {}}
+    return cast(DictConfig, OmegaConf.merge(image, composed))

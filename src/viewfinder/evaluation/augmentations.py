@@ -70,7 +70,9 @@ def draw_augmentations(
         seen |= _classes(sample)
         pictures = [Transform(size, "area")(sample)]
         for transform in augmentations.values():
-            pictures += [transform(sample, (seed, draw, index)) for draw in range(draws)]
+            # Those of whole batches move pixels alone, and serve tasks that know no places.
+            shown = Sample(sample.image) if transform.of_batches else sample
+            pictures += [transform(shown, (seed, draw, index)) for draw in range(draws)]
         if not augmentations:
             sheet.show(0, number, pictures[0])
             continue

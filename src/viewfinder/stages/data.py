@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from viewfinder.config import load_dataset
+from viewfinder.config import compose_augmentation, load_dataset
 from viewfinder.data.report.reading import read_report
 from viewfinder.data.schema import SPLITS, report_path, split_path
 from viewfinder.outputs import new_file
@@ -50,16 +50,17 @@ def main(name: str, augment: Sequence[str] | None) -> None:
 
 
 def _draw(name: str, options: Sequence[str], project: Path) -> None:
-    from viewfinder.assembly import load_augmentations
+    from viewfinder.assembly import build_augmentations
     from viewfinder.data.loading.split_file import SplitFile
     from viewfinder.data.loading.transforms import Transform
     from viewfinder.evaluation.augmentations import draw_augmentations
 
     split = SplitFile(project / split_path(name, "train"))
     size = _drawn_size(split)
+    configs = {option: compose_augmentation(option, size, project) for option in options}
     transforms = {
-        option: Transform(size, "area", list(load_augmentations(option, size, project).values()))
-        for option in options
+        option: Transform(size, "area", list(build_augmentations(config).values()))
+        for option, config in configs.items()
     }
     path = project / "outputs" / "augmentations" / f"{name}-{'-'.join(options)}.png"
     with new_file(path) as draft:
