@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,25 @@ def test_a_threshold_for_one_class_an_image_is_refused(picture: Path, tmp_path: 
     trained("classification", tmp_path / "model")
     with pytest.raises(ViewfinderError, match=r"--threshold serves .* 'classification' tells one"):
         main([str(picture)], experiment=str(tmp_path / "model"), threshold=0.5)
+
+
+def test_a_folder_stands_for_its_pictures(
+    picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained("classification", tmp_path / "model")
+    folder = tmp_path / "seen"
+    (folder / "more").mkdir(parents=True)
+    for name in ("b.JPG", "a.jpg", "more/c.jpg"):
+        shutil.copy(picture, folder / name)
+    (folder / "notes.txt").write_text("no picture")
+    capsys.readouterr()
+    main([str(folder)], experiment=str(tmp_path / "model"))
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert said == [str(folder / "a.jpg"), str(folder / "b.JPG")]
+    for path in folder.glob("*.[jJ]*"):
+        path.unlink()
+    with pytest.raises(ViewfinderError, match=r"seen holds no picture: of its 1 files none ends"):
+        main([str(folder)])
 
 
 def test_missing_pictures_and_equal_names_are_refused(picture: Path, tmp_path: Path) -> None:

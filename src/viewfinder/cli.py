@@ -150,7 +150,9 @@ def _add_predict(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Predict for pictures, with the trained model of an experiment or with a timm "
         "model that learned the 1,000 classes of ImageNet.",
     )
-    predict.add_argument("images", metavar="IMAGE", nargs="+")
+    predict.add_argument(
+        "images", metavar="IMAGE", nargs="+", help="pictures, or folders of pictures"
+    )
     which = predict.add_mutually_exclusive_group()
     which.add_argument("--experiment", metavar="NAME", help="an experiment, or a model's folder")
     which.add_argument(
@@ -180,7 +182,10 @@ def _add_explain(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     explain.add_argument("experiment", metavar="EXPERIMENT", help="a trained one, in models/")
     explain.add_argument(
-        "images", metavar="IMAGE", nargs="*", help="pictures; images of the test split if none"
+        "images",
+        metavar="IMAGE",
+        nargs="*",
+        help="pictures, or folders of them; images of the test split if none",
     )
     explain.add_argument(
         "--layer", metavar="NAME", help="the heatmaps' layer (the last one with feature maps)"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from viewfinder.errors import ViewfinderError
+from viewfinder.stages.pictures import find_pictures
 from viewfinder.workspace import project_dir
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def main(
 
     Args:
         experiment: An experiment whose trained model lies in ``models/``.
-        images: Files of pictures; without any, images of the test split.
+        images: Files of pictures, or folders of them; without any, images of the test split.
         layer: The layer of the heatmaps; None takes the last one with feature maps.
         count: How many images of the test split.
         batch: Images in the batch whose memory is reckoned.
@@ -44,10 +45,7 @@ def main(
     project = project_dir()
     folder = project / "models" / experiment
     _check_model(folder)
-    paths = [Path(image).expanduser() for image in images]
-    for path in paths:
-        if not path.is_file():
-            raise ViewfinderError(f"There is no picture {path}.")
+    paths = find_pictures(images)
 
     from rich.console import Console
 

