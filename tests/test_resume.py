@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from viewfinder.assembly import build_task
 from viewfinder.config import TRAINING_KEYS, compose_config
 from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.data.loading.workers import WorkerType
 from viewfinder.errors import ViewfinderError
 from viewfinder.stages.trained import open_trained
 from viewfinder.tasks import Classification
@@ -122,6 +123,17 @@ def test_a_training_ends_the_same_however_often_it_is_validated(
     assert all(torch.equal(value, whole.weights[name]) for name, value in resumed.weights.items())
     validated = [row["epoch"] for row in whole.history if "val/accuracy" in row]
     assert validated == list(range(every, 7, every))
+
+
+@pytest.mark.parametrize("worker_type", ["process", "thread"])
+def test_a_training_with_workers_ends_the_same(
+    worker_type: WorkerType, data: VisionDataModule, tmp_path: Path
+) -> None:
+    write_patches(tmp_path, "label")
+    loaded = patches(tmp_path, Classification, num_workers=1, worker_type=worker_type)
+    whole = finish(data, tmp_path / "whole", trainer(3))
+    cut_off(loaded, tmp_path / "cut", trainer(3), epoch=3)
+    assert finish(loaded, tmp_path / "cut", trainer(3)).history == whole.history
 
 
 def test_a_fingerprint_and_dvc_know_what_a_training_depends_on() -> None:

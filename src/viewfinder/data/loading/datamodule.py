@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from viewfinder.data.loading.balanced import BalancedSampler
 from viewfinder.data.loading.class_counts import image_classes
 from viewfinder.data.loading.dataset import Batch, SplitDataset
+from viewfinder.data.loading.loader import LazyLoader
 from viewfinder.data.loading.rank_share import EpochOrder, share
 from viewfinder.data.loading.sampler import EpochSampler
 from viewfinder.data.loading.split_file import SplitFile
@@ -174,7 +175,7 @@ class VisionDataModule(pl.LightningDataModule):
             accelerated=accelerated,
         ):
             return ThreadLoader(dataset, threads=workers, **options)
-        return DataLoader(
+        return LazyLoader(
             dataset,
             **options,
             num_workers=workers,
