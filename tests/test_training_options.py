@@ -259,10 +259,32 @@ def test_a_missing_compiler_is_named_with_what_to_do(
     data: VisionDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "no-such-compiler"))
     torch._dynamo.reset()
-    with pytest.raises(ViewfinderError, match=r"no-such-compiler.*training\.compile=false"):
+    wanted = r"no-such-compiler.*Install a C\+\+ compiler.*training\.compile=false"
+    with (
+        torch._inductor.config.patch({"cpp.cxx": (None, "no-such-compiler")}),
+        pytest.raises(ViewfinderError, match=wanted),
+    ):
         train(make_task(Classification), data, tmp_path / "compiled", 1, compile=True)
+
+
+def test_what_a_compiler_says_is_told(
+    data: VisionDataModule, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "g++"
+    compiler.write_text(
+        '#!/bin/sh\ncase "$*" in *--version*|*-dumpversion*) echo "g++ 12.2.0"; exit 0;; esac\n'
+        'echo "main.cpp:3:10: fatal error: Python.h: No such file" >&2; exit 1\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "kernels"))
+    torch._dynamo.reset()
+    with (
+        torch._inductor.config.patch({"cpp.cxx": (None, str(compiler))}),
+        pytest.raises(ViewfinderError, match=r"Python\.h: No such file") as caught,
+    ):
+        train(make_task(Classification), data, tmp_path / "compiled", 1, compile=True)
+    assert "Install" not in str(caught.value)
 
 
 def test_the_learning_rate_is_found_and_kept(

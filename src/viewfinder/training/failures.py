@@ -12,6 +12,9 @@ from torch import Tensor
 from viewfinder.errors import ViewfinderError
 
 _CPU_MEMORY = "DefaultCPUAllocator"
+_ADVICE_OF_DYNAMO = "Set TORCHDYNAMO_VERBOSE=1"
+_COMPILER_OUTPUT = "Output:"
+_COMPILER_LINES = 4
 
 
 class FiniteLoss(Callback):
@@ -78,16 +81,30 @@ def out_of_memory(error: Exception) -> bool:
 def compiler_errors() -> Iterator[None]:
     """Turn a network that ``torch.compile`` can't take into a ``ViewfinderError``."""
     from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import InvalidCxxCompiler
 
     try:
         yield
     except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        lacking = isinstance(getattr(error, "inner_exception", None), InvalidCxxCompiler)
+        mend = (
+            "Install a C++ compiler (g++ or clang++, or CXX names one), or set"
+            if lacking
+            else "Set"
+        )
         raise ViewfinderError(
-            f"The network can't be compiled: {reason}. On the CPU, training.compile=true needs a "
-            "C++ compiler (g++ or clang++, or CXX names one). Install one, or set "
+            f"The network can't be compiled: {_compilation_error(str(error))}. {mend} "
             "training.compile=false."
         ) from error
+
+
+def _compilation_error(text: str) -> str:
+    """Return what went wrong, and what the compiler said at last if it said anything."""
+    text, _, _ = text.partition(_ADVICE_OF_DYNAMO)
+    summary, _, output = text.partition(_COMPILER_OUTPUT)
+    first, _, _ = summary.strip().partition("\n\n")
+    said = output.strip().splitlines()[-_COMPILER_LINES:]
+    return "\n".join([" ".join(first.split()), *said]).rstrip(".")
 
 
 @contextmanager
