@@ -19,6 +19,8 @@ Window = tuple[slice, slice]
 PATCH = (slice(44, 56), slice(8, 20))  # in the road
 OTHER = (slice(40, 48), slice(40, 60))
 THIN = (slice(44, 45), slice(0, SIZE))
+EDGE = (slice(SIZE - 2, SIZE), slice(0, SIZE))  # thinner than the disk, on the image's border
+INK = 128
 
 
 class Scene:
@@ -61,7 +63,7 @@ def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     changed = {
         4: mislabelled(),
         7: Scene(7).predict(PATCH, SKY, 60),
-        9: Scene(9).predict(THIN, SKY, 99),
+        9: Scene(9).predict(THIN, SKY, 99).predict(EDGE, SKY, 99),
         11: Scene(11).annotate(PATCH, IGNORE).predict(PATCH, CAR, 99),
         12: Scene(12).predict(OTHER, CAR, 80).predict((slice(0, 6), slice(0, 6)), ROAD, 55),
     }
@@ -80,7 +82,11 @@ def test_a_wrong_label_that_the_model_is_sure_of_is_suspected_alone(street: Path
         *("004.png", "car", "road", "0.01"),
         *("140", "8", "44", "20", "56"),
     ]
-    assert drawn(street / "plots" / "suspected_labels.png").std() > 5
+    picture = drawn(street / "plots" / "suspected_labels.png")
+    assert picture.std() > 5
+    header = picture[:60] < INK  # title and key
+    assert header[:, 24:].any()
+    assert not header[:, -12:].any(), "the key is cut off"
 
 
 def test_the_surest_wrong_region_of_each_image_is_told_surest_first(street: Path) -> None:

@@ -1,14 +1,18 @@
 """A figure measured in pixels."""
 
 import io
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import RendererAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -17,6 +21,7 @@ from viewfinder.drawing.palette import FAINT, INK
 MARGIN, HEADER = 24, 66
 
 _DPI = 100
+_HEADING_POINTS, _KEY_POINTS = 14, 9
 
 
 class Canvas:
@@ -24,16 +29,18 @@ class Canvas:
 
     Args:
         height: Of the figure, pixels.
-        width: Of the figure, pixels.
+        width: Of the figure, pixels; it is wider where title and key need more.
         heading: Its title, if it has one.
         key: A line below the title that says how to read it.
     """
 
     def __init__(self, height: int, width: int, *, heading: str = "", key: str = "") -> None:
-        self.height, self.width = height, width
-        self.figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
-        self.write(MARGIN, 14, heading, points=14)
-        self.write(MARGIN, 40, key, points=9, colour=FAINT)
+        lines = (_line_width(heading, _HEADING_POINTS), _line_width(key, _KEY_POINTS))
+        self.height = height
+        self.width = max([width, *(2 * MARGIN + line for line in lines if line)])
+        self.figure = Figure((self.width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+        self.write(MARGIN, 14, heading, points=_HEADING_POINTS)
+        self.write(MARGIN, 40, key, points=_KEY_POINTS, colour=FAINT)
 
     def axes(self, left: float, top: float, height: float, width: float) -> Axes:
         """Return axes without a frame at a place."""
@@ -96,3 +103,11 @@ class Canvas:
     def save(self, path: Path) -> None:
         """Write it as a PNG file."""
         self.figure.savefig(path, format="png", facecolor="white", dpi=_DPI)
+
+
+def _line_width(text: str, points: float) -> int:
+    """Return how many pixels a line takes."""
+    renderer: Any = RendererAgg(1, 1, _DPI)  # type: ignore[no-untyped-call]
+    font = FontProperties(size=points)
+    width, _, _ = renderer.get_text_width_height_descent(text, font, ismath=False)
+    return math.ceil(width)

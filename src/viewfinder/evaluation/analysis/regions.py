@@ -99,7 +99,10 @@ def regions(maps: PixelMaps, pixels: NDArray[np.bool_]) -> Iterator[Region]:
     counts = np.bincount(pairs[pixels], minlength=1)
     for pair in np.flatnonzero(counts >= disk.sum()).tolist():
         rough = ((pairs == pair) & pixels).astype(np.uint8)
-        solid = cv2.morphologyEx(rough, cv2.MORPH_OPEN, disk)
+        # By default OpenCV takes what lies outside the image for part of every region.
+        solid = cv2.morphologyEx(
+            rough, cv2.MORPH_OPEN, disk, borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
         count, labels, boxes, _ = cv2.connectedComponentsWithStats(solid)
         for label in range(1, count):
             left, top, width, height, _ = boxes[label].tolist()
