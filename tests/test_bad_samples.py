@@ -63,7 +63,7 @@ def photo(number: int, kind: str = "PNG", side: int = SIDE) -> bytes:
 # --- boxes in Pascal VOC files beside their images
 
 
-def xml(*box: float, name: str = "cat") -> bytes:
+def xml(*box: float | str, name: str = "cat") -> bytes:
     corners = zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
     sides = "".join(f"<{side}>{value}</{side}>" for side, value in corners)
     return (
@@ -189,6 +189,12 @@ CASES = {
     ),
     "an unknown class": voc(
         {"i/3.xml": xml(1, 1, 9, 9, name="cow")}, **{"3.png": ("'cow'", "cat, dog", "3.xml")}
+    ),
+    "a box with a side that is no number": voc(
+        {"i/3.xml": xml("1e9999999", 1, 9, 9)}, **{"3.png": ("1e9999999", "four numbers")}
+    ),
+    "a box with an infinite side": voc(
+        {"i/3.xml": xml("inf", 2, 9, 9)}, **{"3.png": ("[inf, 1.0, '9', '9']", "four numbers")}
     ),
     "a reversed box": voc(
         {"i/3.xml": xml(9, 1, 2, 9)}, **{"3.png": ("8.0, 0.0, 2.0, 9.0", "reversed", "Swap")}

@@ -15,6 +15,7 @@ from viewfinder.data.loading.decode import Decoder, decode_image, decode_roughly
 from viewfinder.errors import ViewfinderError
 
 HEIGHT, WIDTH = 37, 53
+EXIF_MARKER, SCAN_MARKER = b"\xff\xe1", b"\xff\xda"
 ORIENTATION = 0x0112
 
 
@@ -174,6 +175,19 @@ def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) ->
     exif[ORIENTATION] = orientation
     content = encode(scene(), "JPEG", exif=exif)
     assert (decode_roughly(content, "a") == decode_image(content, "a")).all()
+
+
+def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = encode(scene(), "JPEG", exif=exif)
+    start = content.index(EXIF_MARKER)
+    end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+    without = content[:start] + content[end:]
+    scan = without.index(SCAN_MARKER)
+    moved = without[:scan] + content[start:end] + without[scan:]
+    height, width = scene().shape[:2]
+    assert decode_roughly(moved, "a").shape == (width, height, 3)
 
 
 @pytest.mark.parametrize("reduction", [1, 2])

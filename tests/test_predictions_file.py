@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from viewfinder.data.loading.dataset import Batch, collate
+from viewfinder.errors import ViewfinderError
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import (
     decode_map,
@@ -87,7 +88,7 @@ def test_only_the_row_groups_of_chosen_rows_are_read(grouped: Path) -> None:
     grouped.write_bytes(content)
     file = PredictionsFile(grouped)
     assert [row["score"] for row in file.chosen([5, 10])] == [5, 10]
-    with pytest.raises(OSError, match="page header"):
+    with pytest.raises(ViewfinderError, match=r"predictions.parquet is damaged: .*dvc repro"):
         file.chosen([0])
 
 

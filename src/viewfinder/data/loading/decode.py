@@ -29,6 +29,7 @@ _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 # Start-of-frame markers, less those of Huffman tables, arithmetic coding and its extension.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _APPLICATION_1 = 0xE1
+_SCAN = 0xDA
 _FILLING = 0xFF
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24
@@ -110,7 +111,7 @@ def decode_roughly(
 
 def _jpeg_header(content: memoryview) -> _JpegHeader | None:
     """Return what the markers of a JPEG file say; None if it is not a whole one."""
-    has_exif = False
+    components, has_exif = None, False
     size = len(content)
     if size < 4 or content[:2] != _JPEG_START or content[-2:] != _JPEG_END:
         return None
@@ -121,9 +122,11 @@ def _jpeg_header(content: memoryview) -> _JpegHeader | None:
             return None
         if marker == _FILLING:
             place += 1
-        elif marker in _FRAMES:
-            return _JpegHeader(content[place + 9], has_exif)
+        elif marker == _SCAN:
+            return None if components is None else _JpegHeader(components, has_exif)
         else:
+            if marker in _FRAMES:
+                components = content[place + 9]
             has_exif |= marker == _APPLICATION_1
             place += 2 + 256 * content[place + 2] + content[place + 3]
     return None

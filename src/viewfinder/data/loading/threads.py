@@ -63,7 +63,10 @@ class ThreadLoader(DataLoader[Batch]):
         return ThreadpoolController()
 
     def _compute_alone(self) -> None:
-        """Keep the libraries from starting threads of their own below this one."""
+        """Keep the libraries from starting threads of their own below this one.
+
+        OpenCV knows one number for the whole process, which keeps it from here on.
+        """
         cv2.setNumThreads(0)
         torch.get_num_threads()  # else PyTorch would set up the thread later and undo the limit
         self._libraries.limit(limits=1, user_api="openmp")

@@ -1,7 +1,7 @@
 """Pascal VOC: one XML file of boxes an image."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, get_args
 from xml.etree.ElementTree import Element
@@ -201,8 +201,8 @@ def _box(sides: Sequence[str], corners: Corners, where: str) -> tuple[float, flo
     shift = 1 if corners == "inclusive" else 0
     try:
         # Binary fractions would put the left of a box without width behind its right.
-        left, top = (Decimal(side) - shift for side in sides[:2])
-    except InvalidOperation:
+        left, top = (float(Decimal(side) - shift) for side in sides[:2])
+    except ArithmeticError:
         return checked_box(sides, where)
     return checked_box([left, top, *sides[2:]], where)
 

@@ -33,7 +33,7 @@ class PredictionsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        again = f"Run `dvc repro evaluate@{path.parent.name}`."
+        again = self._again
         try:
             # Else all that ``iter_batches`` goes through stays in memory.
             self._file = pq.ParquetFile(path, pre_buffer=False)
@@ -56,8 +56,7 @@ class PredictionsFile:
             if not _holds_lists(column.type) and not pa.types.is_binary(column.type)
         )
         # Reading all at once would take a multiple of what is read.
-        parts = self._file.iter_batches(batch_size=_ROWS_OF_PART, columns=single.names)
-        self.table = pa.Table.from_batches(parts, single)
+        self.table = pa.Table.from_batches(self._batches(_ROWS_OF_PART, single.names), single)
         self._lists: dict[str, NDArray[Any]] = {}
 
     def __len__(self) -> int:
@@ -77,7 +76,7 @@ class PredictionsFile:
     def parts(self, *names: str) -> Iterator[tuple[slice, list[NDArray[Any]]]]:
         """Yield the same columns some hundred rows at a time, and which rows these are."""
         start = 0
-        for batch in self._file.iter_batches(batch_size=_ROWS_OF_PART, columns=list(names)):
+        for batch in self._batches(_ROWS_OF_PART, names):
             rows = slice(start, start + len(batch))
             yield rows, [_as_array(batch.column(name)) for name in names]
             start += len(batch)
@@ -102,7 +101,7 @@ class PredictionsFile:
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Yield all rows, with all columns or some, a few of them in memory at a time."""
-        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=columns):
+        for batch in self._batches(_ROWS_AT_ONCE, columns):
             yield from batch.to_pylist()
 
     def chosen(self, indices: Sequence[int]) -> list[dict[str, Any]]:
@@ -122,12 +121,28 @@ class PredictionsFile:
         rows: dict[int, dict[str, Any]] = {}
         if not wanted:
             return rows
-        for batch in self._file.iter_batches(batch_size=_ROWS_AT_ONCE, row_groups=[number]):
+        for batch in self._batches(_ROWS_AT_ONCE, group=number):
             here = [index for index in wanted if start <= index < start + len(batch)]
             found = batch.take(pa.array([index - start for index in here], pa.int64()))
             rows |= dict(zip(here, found.to_pylist(), strict=True))
             start += len(batch)
         return rows
+
+    def _batches(
+        self, size: int, columns: Sequence[str] | None = None, *, group: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield rows of the file or of one row group, with all columns or some."""
+        groups = range(self._file.num_row_groups) if group is None else [group]
+        names = None if columns is None else list(columns)
+        try:
+            yield from self._file.iter_batches(size, row_groups=groups, columns=names)
+        except (OSError, pa.ArrowInvalid) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
+            raise ViewfinderError(f"{self.path} is damaged: {reason}. {self._again}") from error
+
+    @property
+    def _again(self) -> str:
+        return f"Run `dvc repro evaluate@{self.path.parent.name}`."
 
 
 def _as_array(column: pa.Array) -> NDArray[Any]:
