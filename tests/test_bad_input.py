@@ -98,6 +98,7 @@ def test_a_training_without_split_files_names_the_command(project: Path, call: C
     error = the_error(call(project, "train", "+experiment=classification", status=1))
     assert "data/splits/digits/train" in error
     assert "dvc repro split@digits" in error
+    assert "`viewfinder download digits` and then `viewfinder split digits`" in error
 
 
 def test_a_missing_section_is_named(project: Path, run: Run) -> None:

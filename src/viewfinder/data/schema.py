@@ -92,6 +92,14 @@ def report_path(dataset: str, suffix: Literal["html", "json"] = "html") -> Path:
     return Path("data", "splits", dataset, f"report.{suffix}")
 
 
+def how_to_split(dataset: str) -> str:
+    """Return what a user does to get a data set's splits, or to get them anew."""
+    return (
+        f"Run `dvc repro split@{dataset}`; or, if params.yaml does not list the data set, "
+        f"`viewfinder download {dataset}` and then `viewfinder split {dataset}`."
+    )
+
+
 def raw_path(dataset: str) -> Path:
     """Return where the archives of a data set lie, relative to the project."""
     return Path("data", "raw", dataset)

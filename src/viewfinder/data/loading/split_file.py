@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from viewfinder.data.schema import SCHEMA_VERSION, SplitInfo
+from viewfinder.data.schema import SCHEMA_VERSION, SplitInfo, how_to_split
 from viewfinder.data.shards import read_shards, shard_paths
 from viewfinder.errors import ViewfinderError
 
@@ -30,7 +30,7 @@ class SplitFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        again = f"Run `dvc repro split@{path.parent.name}`."
+        again = how_to_split(path.parent.name)
         try:
             self.table: pa.Table = read_shards(path)
             self.info = SplitInfo.from_schema(self.table.schema)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from viewfinder.data.schema import report_path
+from viewfinder.data.schema import how_to_split, report_path
 from viewfinder.errors import ViewfinderError
 
 
@@ -20,6 +20,6 @@ def read_report(dataset: str, project: Path) -> dict[str, Any]:
     """
     path = project / report_path(dataset, "json")
     if not path.is_file():
-        raise ViewfinderError(f"{path} does not exist. Run `dvc repro split@{dataset}`.")
+        raise ViewfinderError(f"{path} does not exist. {how_to_split(dataset)}")
     report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return report
