@@ -24,8 +24,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS
     if not path.is_file():
         raise ViewfinderError(
-            f"{path} is missing: the data set was not downloaded. "
-            f"Run `dvc repro download@{folder.name}`."
+            f"{path} is missing: the data set was not downloaded. {how_to_fetch(folder)}"
         )
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -33,7 +32,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
     except ValueError:
         raise ViewfinderError(
             f"{path} is damaged: expected a checksum and a file name on each line. "
-            f"Run `dvc repro --force download@{folder.name}`."
+            f"{how_to_fetch(folder)}"
         ) from None
 
 
@@ -46,7 +45,7 @@ def verify(folder: Path) -> list[Path]:
     Raises:
         ViewfinderError: If a file is missing or changed after its download.
     """
-    again = f"Run `dvc repro --force download@{folder.name}` to fetch it again."
+    again = how_to_fetch(folder)
     checksums = read_checksums(folder)
     if not checksums:
         raise ViewfinderError(f"{folder} holds no files. {again}")
@@ -61,6 +60,14 @@ def verify(folder: Path) -> list[Path]:
                 f"{CHECKSUMS} says {expected}. {again}"
             )
     return [folder / name for name in sorted(checksums)]
+
+
+def how_to_fetch(folder: Path) -> str:
+    """Return what a user does to fetch the files of a data set's folder, or to fetch them anew."""
+    return (
+        f"Run `dvc repro --force download@{folder.name}`; or, if params.yaml does not list the "
+        f"data set, `viewfinder download {folder.name}`."
+    )
 
 
 def sha256(path: Path) -> str:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from viewfinder.data.archive.checksums import how_to_fetch
 from viewfinder.errors import ViewfinderError
 
 _CHUNK = 2**20
@@ -40,7 +41,7 @@ def unpacked(path: Path) -> Iterator[bytes]:
         ViewfinderError: If the file is none of them, or damaged.
     """
     opener = _opener(path)
-    again = f"Run `dvc repro --force download@{path.parent.name}` to fetch it again."
+    again = how_to_fetch(path.parent)
     if opener is None:
         raise ViewfinderError(f"{path} is not compressed with gzip, bzip2 or xz. {again}")
     with path.open("rb") as file, closing(opener(file)) as stream:

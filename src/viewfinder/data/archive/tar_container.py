@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from viewfinder.data.archive.checksums import how_to_fetch
 from viewfinder.data.archive.compression import is_compressed, unpacked
 from viewfinder.data.archive.container import (
     MemberNames,
@@ -137,6 +138,5 @@ def _last_name(file: IO[bytes]) -> str:
 
 def _damaged(path: Path, reason: str) -> ViewfinderError:
     return ViewfinderError(
-        f"{path} is not a whole tar archive: {reason}. "
-        f"Run `dvc repro --force download@{path.parent.name}` to fetch it again."
+        f"{path} is not a whole tar archive: {reason}. {how_to_fetch(path.parent)}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from viewfinder.data.archive.checksums import how_to_fetch
 from viewfinder.data.archive.container import MemberNames, allowed_size, bomb, refusal
 from viewfinder.errors import ViewfinderError
 
@@ -30,8 +31,7 @@ class ZipContainer:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise ViewfinderError(
-                f"{path} is not a zip archive: {error}. Run "
-                f"`dvc repro --force download@{path.parent.name}` to fetch it again."
+                f"{path} is not a zip archive: {error}. {how_to_fetch(path.parent)}"
             ) from error
         try:
             self._members = self._index()
