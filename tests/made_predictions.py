@@ -70,6 +70,8 @@ def report(file: PredictionsFile) -> Path:
         batch: Batch = {"image": noise.to(torch.uint8), "id": [row["id"] for row in rows]}
         if "label" in rows[0]:
             batch["label"] = torch.tensor([row["label"] for row in rows])
+        if "box" in rows[0]:
+            batch["box"] = torch.tensor([row["box"] for row in rows])
         if "boxes" in rows[0]:
             batch["boxes"] = [torch.tensor(row["boxes"]).reshape(-1, 4) for row in rows]
             batch["labels"] = [torch.tensor(row["labels"], dtype=torch.int64) for row in rows]

@@ -162,7 +162,7 @@ def test_invented_objects_are_told_surest_first(detections: Path) -> None:
 
 def test_a_detector_tells_from_its_own_thresholds(tmp_path: Path) -> None:
     file = made(tmp_path, "detection", NAMES, scenes(), [0.5, 0.2, 0.5])
-    assert [item.row for item in object_mistakes(file).missed] == [10, 11]
+    assert [item.row for item in object_mistakes(file).missed()] == [10, 11]
 
 
 # --- slices ---------------------------------------------------------------------------------------

@@ -120,7 +120,7 @@ def draw_roc(path: Path, curves: Sequence[Curve], *, heading: str) -> None:
 
 
 def _recall_and_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> Line:
-    precision, recall, _ = precision_recall_curve(truth, scores)
+    precision, recall, _ = precision_recall_curve(truth, scores, drop_intermediate=True)
     return recall, precision
 
 

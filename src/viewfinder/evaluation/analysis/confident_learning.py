@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEW = "May not flag all label issues"
-_VALUES_AT_ONCE = 2**18
+_VALUES_AT_ONCE = 2**16
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating]

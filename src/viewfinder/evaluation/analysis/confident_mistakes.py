@@ -72,14 +72,13 @@ def write_confident_mistakes(
         tables: The folder for ``confident_mistakes.csv``.
     """
     mistakes = confident_mistakes(predictions)
-    ids = predictions.table.column("id").to_pylist()
     places = REGION_COLUMNS if predictions.info.task == "segmentation" else ()
     write_table(
         tables / "confident_mistakes.csv",
         ["id", "truth", "predicted", "probability", *places],
         (
             [
-                ids[item.row],
+                predictions.id(item.row),
                 item.truth,
                 item.predicted,
                 round(item.probability, _DECIMALS),

@@ -1,6 +1,6 @@
 """Which class is taken for which, most frequent first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +49,9 @@ def confused_pairs(
         matrix = measure.confusion()
         return _ordered(matrix, matrix.sum(axis=1))
     if mistakes is not None:
-        confused = [
-            (item.label, item.taken_for) for item in mistakes.missed if item.taken_for is not None
-        ]
+        confused = (
+            (item.label, item.taken_for) for item in mistakes.missed() if item.taken_for is not None
+        )
         return _ordered(_matrix(confused, count), mistakes.objects)
     swapped: list[tuple[int, int]] = []
     totals = np.zeros(count, np.int64)
@@ -87,7 +87,7 @@ def _ordered(matrix: NDArray[np.int64], totals: NDArray[np.int64]) -> list[Confu
     return sorted(pairs, key=lambda pair: (-pair.count, -pair.share, pair.actual, pair.predicted))
 
 
-def _matrix(confused: Sequence[tuple[int, int]], count: int) -> NDArray[np.int64]:
+def _matrix(confused: Iterable[tuple[int, int]], count: int) -> NDArray[np.int64]:
     matrix = np.zeros((count, count), np.int64)
     for actual, predicted in confused:
         matrix[actual, predicted] += 1

@@ -1,6 +1,7 @@
 """Pictures of what a detector missed and invented."""
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from viewfinder.evaluation.describe_objects import mask_outlines
 from viewfinder.evaluation.example import Example, Marks, rgb_pixels
 from viewfinder.evaluation.gallery import draw_gallery
 from viewfinder.evaluation.measures.error_types import ErrorType
+from viewfinder.evaluation.predictions.columns import PredictionsInfo
 from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.evaluation.predictions.rows import decode_masks
 from viewfinder.evaluation.selection import Images
@@ -53,35 +55,39 @@ def write_object_mistakes(
         plots: The folder for ``missed.png`` and ``invented.png``; none without such a mistake.
         tables: The folder for ``missed.csv`` and ``invented.csv``.
     """
-    names, ids = predictions.info.classes, predictions.table.column("id").to_pylist()
+    names, name_of = predictions.info.classes, predictions.id
     write_table(
         tables / "missed.csv",
         ["id", "class", "area", "why"],
         (
-            [ids[item.row], names[item.label], round(item.area, 1), _why(item, names)]
-            for item in mistakes.missed
+            [name_of(item.row), names[item.label], round(item.area, 1), _why(item, names)]
+            for item in mistakes.missed()
         ),
     )
     write_table(
         tables / "invented.csv",
         ["id", "class", "score", "why"],
         (
-            [ids[item.row], names[item.label], round(item.score, _DECIMALS), _WRONG[item.error]]
-            for item in mistakes.invented
+            [name_of(item.row), names[item.label], round(item.score, _DECIMALS), _WRONG[item.error]]
+            for item in mistakes.invented()
         ),
     )
     for name, heading, chosen, draw in (
-        ("missed.png", "Objects that were missed, largest first", mistakes.missed, _missed),
-        ("invented.png", "Detections that match nothing, surest first", mistakes.invented, _found),
+        ("missed.png", "Objects that were missed, largest first", mistakes.missed(), _missed),
+        (
+            "invented.png",
+            "Detections that match nothing, surest first",
+            mistakes.invented(),
+            _found,
+        ),
     ):
-        examples = _examples(predictions, mistakes, images, chosen[:MOST], draw)
+        examples = _examples(predictions, images, list(islice(chosen, MOST)), draw)
         if examples:
             draw_gallery(plots / name, examples, names, heading=heading, key=_KEY)
 
 
 def _examples(
     predictions: PredictionsFile,
-    mistakes: ObjectMistakes,
     images: Images,
     chosen: Sequence[Missed | Invented],
     draw: Callable[..., Example],
@@ -89,27 +95,27 @@ def _examples(
     if not chosen:
         return []
     rows = [item.row for item in chosen]
-    pixels, names = images(rows)["image"], predictions.info.classes
+    pixels, info = images(rows)["image"], predictions.info
     return [
-        draw(item, row, rgb_pixels(image), mistakes.told[item.row], names)
+        draw(item, row, rgb_pixels(image), info)
         for item, row, image in zip(chosen, predictions.chosen(rows), pixels, strict=True)
     ]
 
 
-def _missed(item: Missed, row: Row, image: Any, told: Any, names: Sequence[str]) -> Example:
+def _missed(item: Missed, row: Row, image: Any, info: PredictionsInfo) -> Example:
     """Draw an object that was missed, and every detection that was told around it."""
     crop = Crop.around(row["boxes"][item.index], *image.shape[:2])
     return Example(
         id=row["id"],
         image=crop.pixels(image),
         truth=crop.marks(marks_of(row, [item.index], "true")),
-        predicted=crop.marks(marks_of(row, told.tolist(), "predicted")),
-        caption=f"{names[item.label]} · {_why(item, names)}",
+        predicted=crop.marks(marks_of(row, info.told(row).tolist(), "predicted")),
+        caption=f"{info.classes[item.label]} · {_why(item, info.classes)}",
         quality=-item.area,
     )
 
 
-def _found(item: Invented, row: Row, image: Any, told: Any, names: Sequence[str]) -> Example:
+def _found(item: Invented, row: Row, image: Any, info: PredictionsInfo) -> Example:
     """Draw a detection that is wrong, and all that is true around it."""
     crop = Crop.around(row["predicted_boxes"][item.index], *image.shape[:2])
     return Example(
@@ -117,7 +123,7 @@ def _found(item: Invented, row: Row, image: Any, told: Any, names: Sequence[str]
         image=crop.pixels(image),
         truth=crop.marks(marks_of(row, range(len(row["boxes"])), "true")),
         predicted=crop.marks(marks_of(row, [item.index], "predicted")),
-        caption=f"{names[item.label]} {100 * item.score:.0f} % · {_WRONG[item.error]}",
+        caption=f"{info.classes[item.label]} {100 * item.score:.0f} % · {_WRONG[item.error]}",
         quality=-item.score,
     )
 

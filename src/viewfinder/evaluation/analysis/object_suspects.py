@@ -11,7 +11,7 @@ ObjectLab's third score, of poorly placed boxes, is not used: where objects of o
 lie side by side, a poor detection of one brings the other under suspicion.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from torchvision.ops import box_iou
 
 from viewfinder.evaluation.analysis.object_mistakes import ObjectMistakes
 from viewfinder.evaluation.analysis.suspect import Suspect
-from viewfinder.evaluation.measures.error_types import Judged
+from viewfinder.evaluation.measures.error_types import NONE, Judged
+from viewfinder.evaluation.predictions.columns import PredictionsInfo
 from viewfinder.evaluation.predictions.file import PredictionsFile
 
 _SURE = 0.95
@@ -37,15 +38,37 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Image:
-    """One image's annotations and the detections that count, as cleanlab takes them.
+    """One image's annotations and the detections that count.
 
-    ``true`` and ``found`` are their numbers among all of the image's.
+    Attributes:
+        row: Its row.
+        labels: Class of each annotation, int64 [G].
+        boxes: [G, 4].
+        true: Numbers of the annotations among all of the image's, int64 [G].
+        judged: The detections, [D].
+        found_boxes: [D, 4].
     """
 
     row: int
+    labels: NDArray[np.int64]
+    boxes: Floats
     true: NDArray[np.int64]
-    found: NDArray[np.int64]
-    inputs: dict[str, Any]
+    judged: Judged
+    found_boxes: Floats
+
+    def overlaps(self) -> Floats:
+        """Return the IoU of annotations with detections, [G, D]."""
+        boxes, found = torch.from_numpy(self.boxes), torch.from_numpy(self.found_boxes)
+        return np.asarray(box_iou(boxes, found))
+
+    def similarities(self) -> Floats:
+        """Return ObjectLab's similarity of annotations with detections, [G, D]."""
+        centres, others = (
+            (part[:, :2] + part[:, 2:]) / 2 for part in (self.boxes, self.found_boxes)
+        )
+        distances = np.linalg.norm(centres[:, None] - others[None], axis=2)
+        near = np.exp(-_FALL * distances)
+        return np.asarray(_OVERLAP_SHARE * self.overlaps() + (1 - _OVERLAP_SHARE) * near)
 
 
 def object_suspects(
@@ -58,26 +81,23 @@ def object_suspects(
         mistakes: Its mistakes.
         precision: Average precision of each class, over IoU 0.5 to 0.95, [C].
     """
-    images = list(_images(predictions, mistakes))
-    nonzero = [
-        found[found > 0] for found in (image.inputs["similarity_matrix"] for image in images)
-    ]
-    least = min((float(found.min()) for found in nonzero if found.size), default=1.0)
-    for image in images:
-        image.inputs["min_possible_similarity"] = least
+    rising = _shares_right(mistakes.judged)
+    least = _least_similarity(predictions, mistakes)
     limits = _CUT * np.asarray(precision)
     suspects = [
         suspect
-        for image in images
-        for suspect in _suspects(image, limits, predictions.info.classes)
+        for image in _images(predictions, mistakes)
+        for suspect in _suspects(_inputs(image, rising, least), image, limits, predictions.info)
     ]
     return sorted(suspects, key=lambda item: item.quality)
 
 
-def _suspects(image: _Image, limits: Floats, classes: Sequence[str]) -> Iterator[Suspect]:
+def _suspects(
+    inputs: dict[str, Any], image: _Image, limits: Floats, info: PredictionsInfo
+) -> Iterator[Suspect]:
     from cleanlab.object_detection import rank
 
-    inputs = image.inputs
+    classes = info.classes
     labels, found = inputs["lab_labels"], inputs["pred_labels"]
     sure = inputs["pred_label_probs"] > _SURE
     (overlooked,) = rank.compute_overlooked_box_scores(
@@ -89,7 +109,7 @@ def _suspects(image: _Image, limits: Floats, classes: Sequence[str]) -> Iterator
             "nothing",
             classes[found[place]],
             float(overlooked[place]),
-            predicted=int(image.found[place]),
+            predicted=int(image.judged["index"][place]),
         )
     (swapped,) = rank.compute_swap_box_scores(
         auxiliary_inputs=[inputs], high_probability_threshold=_SURE, overlapping_label_check=False
@@ -105,53 +125,68 @@ def _suspects(image: _Image, limits: Floats, classes: Sequence[str]) -> Iterator
             classes[found[other]],
             float(swapped[place]),
             true=int(image.true[place]),
-            predicted=int(image.found[other]),
+            predicted=int(image.judged["index"][other]),
         )
 
 
 def _images(predictions: PredictionsFile, mistakes: ObjectMistakes) -> Iterator[_Image]:
-    shares = _shares_right(mistakes.judged)
-    for number, (row, judged) in enumerate(zip(predictions.rows(), mistakes.judged, strict=True)):
-        found = mistakes.told[number][[item.index for item in judged]]
+    for number, row in enumerate(predictions.rows(["crowd", "labels", "boxes", "predicted_boxes"])):
+        judged = mistakes.of_image(number)
         true = np.flatnonzero(~np.array(row["crowd"], np.bool_))
-        yield _Image(number, true, found, _inputs(row, true, found, judged, shares[number]))
+        yield _Image(
+            row=number,
+            labels=np.array(row["labels"], np.int64)[true],
+            boxes=_boxes(row["boxes"])[true],
+            true=true,
+            judged=judged,
+            found_boxes=_boxes(row["predicted_boxes"])[judged["index"]],
+        )
 
 
-def _shares_right(every: Sequence[Sequence[Judged]]) -> list[Floats]:
-    """Return for each detection of each image how many with about its score are right."""
-    flat = [item for judged in every for item in judged]
-    if not flat:
-        return [np.zeros(0) for _ in every]
-    rising = IsotonicRegression(y_min=0, y_max=1)
-    shares = rising.fit_transform([item.score for item in flat], [item.hit for item in flat])
-    return np.split(shares, np.cumsum([len(judged) for judged in every])[:-1])
+def _centres(boxes: Floats) -> Floats:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
 
 
-def _inputs(
-    row: Mapping[str, Any],
-    true: NDArray[np.int64],
-    found: NDArray[np.int64],
-    judged: Sequence[Judged],
-    probabilities: Floats,
-) -> dict[str, Any]:
+def _boxes(corners: Sequence[Sequence[float]]) -> Floats:
+    return np.array(corners, np.float64).reshape(-1, 4)
+
+
+def _shares_right(judged: Judged) -> IsotonicRegression | None:
+    """Return what tells how many detections with about a score are right; None without any."""
+    if not len(judged):
+        return None
+    rising = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
+    return rising.fit(judged["score"], (judged["error"] == NONE).astype(np.float32))
+
+
+def _least_similarity(predictions: PredictionsFile, mistakes: ObjectMistakes) -> float:
+    """Return the least similarity above 0 of any annotation with any detection; 1 without any."""
+    least = 1.0
+    for image in _images(predictions, mistakes):
+        similarities = image.similarities()
+        least = similarities[similarities > 0].min(initial=least)
+    return float(least)
+
+
+def _inputs(image: _Image, rising: IsotonicRegression | None, least: float) -> dict[str, Any]:
     """Return what ``cleanlab.object_detection.rank`` takes of an image.
 
     It would compute the similarities itself, pair by pair.
+
+    Args:
+        image: The image.
+        rising: Turns scores into the share of detections that are right.
+        least: The least similarity above 0 in any image.
     """
-    boxes, others = (
-        np.array(row[name], np.float64).reshape(-1, 4)[kept]
-        for name, kept in (("boxes", true), ("predicted_boxes", found))
-    )
-    overlaps = box_iou(torch.from_numpy(boxes), torch.from_numpy(others)).numpy()
-    centres, other_centres = ((part[:, :2] + part[:, 2:]) / 2 for part in (boxes, others))
-    distances = np.linalg.norm(centres[:, None] - other_centres[None], axis=2)
-    near = np.exp(-_FALL * distances)
+    scores = image.judged["score"]
+    shares = rising.transform(scores) if rising is not None and len(scores) else np.zeros(0)
     return {
-        "pred_labels": np.array([item.label for item in judged], np.int64),
-        "pred_label_probs": probabilities,
-        "pred_bboxes": others,
-        "lab_labels": np.array(row["labels"], np.int64)[true],
-        "lab_bboxes": boxes,
-        "similarity_matrix": _OVERLAP_SHARE * overlaps + (1 - _OVERLAP_SHARE) * near,
-        "iou_matrix": overlaps,
+        "pred_labels": image.judged["label"].astype(np.int64),
+        "pred_label_probs": np.asarray(shares, np.float64),
+        "pred_bboxes": image.found_boxes,
+        "lab_labels": image.labels,
+        "lab_bboxes": image.boxes,
+        "similarity_matrix": image.similarities(),
+        "iou_matrix": image.overlaps(),
+        "min_possible_similarity": least,
     }

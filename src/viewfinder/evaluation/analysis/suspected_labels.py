@@ -68,14 +68,13 @@ def write_suspected_labels(
         plots: The folder for the picture.
         tables: The folder for the table.
     """
-    ids = predictions.table.column("id").to_pylist()
     masks = predictions.info.task == "segmentation"
     write_table(
         tables / "suspected_labels.csv",
         ["id", "given", "suggested", "quality", *(REGION_COLUMNS if masks else ())],
         (
             [
-                ids[item.row],
+                predictions.id(item.row),
                 item.given,
                 item.suggested,
                 round(item.quality, _DECIMALS),

@@ -1,37 +1,53 @@
 """Precision and recall of detections over all images, as COCO sums them up."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from viewfinder.evaluation.measures.measure import Weights
-from viewfinder.tasks.matching import THRESHOLDS, Bools, Floats
+from viewfinder.tasks.matching import THRESHOLDS, Floats
 
 RECALLS = np.linspace(0, 1, 101)
 _TINY = np.spacing(1)
 
 
+class Marked(NamedTuple):
+    """Some detections of a class, each at one threshold of the overlap or at several.
+
+    Attributes:
+        places: Their numbers among the detections of the class, rising, int32 [K].
+        levels: A bit for each threshold, uint16 [K].
+    """
+
+    places: NDArray[np.int32]
+    levels: NDArray[np.uint16]
+
+    def at(self, level: int) -> NDArray[np.int32]:
+        """Return the numbers of those that are marked at a threshold."""
+        return self.places[(self.levels >> level & 1).astype(np.bool_)]
+
+
 @dataclass(frozen=True)
 class ClassMatches:
-    """What became of all detections of one class, best score first.
+    """What became of the detections of one class that count at any threshold, best score first.
 
     Attributes:
         images: Number of the image of each detection, int32 [D].
         ranks: Its place among the image's detections of this class, below 100, uint8 [D].
-        scores: [D].
-        hits: Whether it found an object, a bit for each threshold of the overlap, uint16 [D].
-        ignored: Whether it does not count, in the same way.
-        shown_in: Numbers of the images with objects or detections of the class, int32 [K].
-        objects: Number of objects that count in each of them, int32 [K].
+        told: How many of them, the best ones, reach the score from which on the class is told.
+        right: Those that found an object that counts.
+        ignored: Those that do not count.
+        shown_in: Numbers of the images with objects that count, int32 [K].
+        objects: Number of them, int32 [K].
     """
 
     images: NDArray[np.int32]
     ranks: NDArray[np.uint8]
-    scores: Floats
-    hits: NDArray[np.uint16]
-    ignored: NDArray[np.uint16]
+    told: int
+    right: Marked
+    ignored: Marked
     shown_in: NDArray[np.int32]
     objects: NDArray[np.int32]
 
@@ -51,10 +67,11 @@ class ClassMatches:
         every = np.cumsum(own)
         precision = np.zeros((len(THRESHOLDS), len(RECALLS)))
         reached = np.zeros(len(THRESHOLDS))
-        for level, (right, ignored) in enumerate(zip(self._right, self._ignored, strict=True)):
+        for level in range(len(THRESHOLDS)):
+            right, ignored = self.right.at(level), self.ignored.at(level)
             if not len(right):
                 continue
-            told = every if ignored is None else np.cumsum(own * ~ignored)
+            told = np.cumsum(_without(own, ignored)) if len(ignored) else every
             hits = np.cumsum(own[right])
             precision[level] = interpolated(hits, told[right], objects)
             reached[level] = hits[-1] / objects
@@ -63,30 +80,15 @@ class ClassMatches:
     def recall(self, most: int) -> Floats | None:
         """Return the recall of the best ``most`` detections an image, [T]; None without objects."""
         objects = self.objects.sum()
-        best = self.ranks < most
-        right = [np.count_nonzero(best & self.right(level)) for level in range(len(THRESHOLDS))]
+        found = (self.ranks[self.right.at(level)] < most for level in range(len(THRESHOLDS)))
+        right = [np.count_nonzero(best) for best in found]
         return np.array(right) / objects if objects else None
 
-    def right(self, level: int) -> Bools:
-        """Return which detections found an object that counts, at a threshold, bool [D]."""
-        return at_level(self.hits & ~self.ignored, level)
 
-    @cached_property
-    def _right(self) -> list[NDArray[np.int32]]:
-        """The detections that found an object that counts, at each threshold."""
-        levels = range(len(THRESHOLDS))
-        return [np.flatnonzero(self.right(level)).astype(np.int32) for level in levels]
-
-    @cached_property
-    def _ignored(self) -> list[Bools | None]:
-        """The detections that do not count, at each threshold; None where all of them count."""
-        rows = (at_level(self.ignored, level) for level in range(len(THRESHOLDS)))
-        return [row if row.any() else None for row in rows]
-
-
-def at_level(bits: NDArray[np.uint16], level: int) -> Bools:
-    """Return the flags at a threshold, bool [D]."""
-    return np.asarray((bits >> level & 1).astype(np.bool_))
+def _without(weights: Floats, places: NDArray[np.int32]) -> Floats:
+    kept = weights.copy()
+    kept[places] = 0.0
+    return kept
 
 
 def interpolated(hits: Floats, told: Floats, objects: float) -> Floats:

@@ -50,7 +50,8 @@ class Objects:
     ) -> None:
         self._classes = classes
         self._prefix = prefix
-        self.images, (self._all, *sized) = _matches(images, len(classes))
+        least = [np.inf] * len(classes) if thresholds is None else thresholds
+        self.images, (self._all, *sized) = _matches(images, least)
         self._sized = dict(zip(SIZES, sized, strict=True))
         self._told = (
             None if thresholds is None else OperatingPoint(self._all, thresholds, self.images)
@@ -202,22 +203,27 @@ class Instances:
 
 
 def _matches(
-    images: Iterable[ImageObjects], classes: int
+    images: Iterable[ImageObjects], thresholds: Sequence[float]
 ) -> tuple[int, Iterator[list[ClassMatches]]]:
     """Match each image's detections, looking for the classes it is about alone.
+
+    Args:
+        images: The objects and detections of each image.
+        thresholds: Score from which on each class is told, [C].
 
     Returns:
         Number of images, and the matches of each class: of all objects, then of each of ``SIZES``.
     """
     ranges = (EVERY_SIZE, *SIZES.values())
-    gathered = [Gathering(len(ranges)) for _ in range(classes)]
+    gathered = [Gathering(len(ranges)) for _ in thresholds]
     count = 0
     for number, image in enumerate(images):
         for label in np.union1d(image.labels, image.found_labels):
             gathered[label].add(number, [match(image, label, areas) for areas in ranges])
         count = number + 1
-    of_classes = (of_class.joined() for of_class in gathered)
-    return count, map(list, zip(*of_classes, strict=True))
+    # What was gathered of a class goes as soon as it is joined.
+    joined = [list(gathered.pop(0).joined(threshold)) for threshold in thresholds]
+    return count, map(list, zip(*joined, strict=True))
 
 
 def _line(precision: Floats) -> Line:

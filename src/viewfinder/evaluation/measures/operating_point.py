@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from viewfinder.evaluation.measures.average_precision import ClassMatches, at_level
+from viewfinder.evaluation.measures.average_precision import ClassMatches
 from viewfinder.evaluation.measures.measure import Weights, ratio
 from viewfinder.evaluation.measures.per_class import PRECISION_RECALL, Row, rounded_or_blank
 from viewfinder.tables import write_table
@@ -36,8 +36,8 @@ class OperatingPoint:
         self._thresholds = thresholds
         self._by_image = np.zeros((3, images))
         self._of_classes = []
-        for of_class, threshold in zip(matches, thresholds, strict=True):
-            counts = _counts(of_class, threshold, images)
+        for of_class in matches:
+            counts = _counts(of_class, images)
             self._by_image += counts
             self._of_classes.append(counts.sum(axis=1))
 
@@ -69,10 +69,11 @@ class OperatingPoint:
         write_table(tables / "operating_point.csv", _COLUMNS, rows)
 
 
-def _counts(matches: ClassMatches, threshold: float, images: int) -> Floats:
+def _counts(matches: ClassMatches, images: int) -> Floats:
     """Return the objects, the detections told and those of them that are right, [3, N]."""
-    told = (matches.scores >= threshold) & ~at_level(matches.ignored, IOU_50)
-    right = told & at_level(matches.hits, IOU_50)
+    told = np.setdiff1d(np.arange(matches.told), matches.ignored.at(IOU_50))
+    right = matches.right.at(IOU_50)
+    right = right[right < matches.told]
     found = (np.bincount(matches.images[chosen], minlength=images) for chosen in (told, right))
     objects = np.bincount(matches.shown_in, matches.objects, images)
     return np.array([objects, *found], np.float64)

@@ -62,6 +62,10 @@ class PredictionsFile:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
+    def id(self, row: int) -> str:
+        """Return the name of the image of a row."""
+        return str(self.table.column("id")[row].as_py())
+
     def column(self, name: str) -> NDArray[Any]:
         """Return a column of one value or one list of fixed length a row, [N] or [N, K].
 
