@@ -50,7 +50,7 @@ def main(name: str, augment: Sequence[str] | None) -> None:
 
 
 def _draw(name: str, options: Sequence[str], project: Path) -> None:
-    from viewfinder.assembly import build_augmentations
+    from viewfinder.instantiation import build_augmentations
     from viewfinder.data.loading.split_file import SplitFile
     from viewfinder.data.loading.transforms import Transform
     from viewfinder.evaluation.augmentations import draw_augmentations
