@@ -76,15 +76,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("stage", "name", "output"),
+    ("stage", "name", "output", "needed"),
     [
-        ("configure", "classification", "configs/classification.yaml"),
-        ("download", "digits", "data/raw/digits"),
-        ("split", "digits", "data/splits/digits"),
+        ("configure", "classification", "configs/classification.yaml", []),
+        ("download", "digits", "data/raw/digits", []),
+        # The first of these imports the second.
+        ("split", "digits", "data/splits/digits", ["albumentations", "torch"]),
     ],
 )
-def test_light_stages_import_neither_torch_nor_mlflow(
-    project: Path, stage: str, name: str, output: str
+def test_light_stages_import_nothing_heavy_that_they_do_not_need(
+    project: Path, stage: str, name: str, output: str, needed: list[str]
 ) -> None:
     script = (
         "import sys\n"
@@ -95,7 +96,7 @@ def test_light_stages_import_neither_torch_nor_mlflow(
     )
     done = python("-c", script, cwd=project)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stdout.splitlines()[-1] == str(needed)
     assert (project / output).exists()
 
 

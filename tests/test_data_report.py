@@ -190,7 +190,7 @@ def test_the_summary_before_the_split_names_the_command(
     assert "dvc repro split@pets" in capsys.readouterr().err
 
 
-def test_neither_the_split_nor_the_summary_imports_torch(boxes: Path) -> None:
+def test_without_augmentations_neither_the_split_nor_the_summary_imports_torch(boxes: Path) -> None:
     code = (
         "import sys; from viewfinder.cli import main; "
         "assert main(['split', 'pets']) == 0 and main(['data', 'pets']) == 0; "

@@ -147,6 +147,19 @@ def test_a_comment_in_conf_reruns_only_configure(run: Run, clone: Path) -> None:
         run("dvc", "repro")
 
 
+def test_an_augmentation_that_a_training_has_not_reruns_no_training(run: Run, clone: Path) -> None:
+    path = clone / "conf" / "augment" / "flips.yaml"
+    before = path.read_text()
+    later = ("evaluate@classification", "export@classification")
+    path.write_text(before.replace("p: 0.5", "p: 1.0"))
+    try:
+        said = run("dvc", "repro", *later).stdout
+        assert stages(said) == {"configure@classification", "split@digits"}
+    finally:
+        path.write_text(before)
+        run("dvc", "repro", *later)
+
+
 class TestAnExperimentWithAChangedKnob:
     """`dvc exp run` in the clone, once for all that is to be seen of it."""
 

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
+from viewfinder.instantiation import build_augmentations, build_group, cannot_build
 from viewfinder.models.state_dicts import check_fit, read_state_dict
 from viewfinder.tasks.base import VisionTask
 from viewfinder.tasks.schedule import Schedule
@@ -37,10 +36,10 @@ def task_class(config: DictConfig) -> type[VisionTask]:
     try:
         found = getattr(importlib.import_module(module), name)
     except (AttributeError, ImportError, ValueError) as error:
-        raise ViewfinderError(_cannot_build("task", config.task, error)) from error
+        raise ViewfinderError(cannot_build("task", config.task, error)) from error
     if not isinstance(found, type) or not issubclass(found, VisionTask):
         reason = "it is no class of viewfinder.tasks.VisionTask"
-        raise ViewfinderError(_cannot_build("task", config.task, reason))
+        raise ViewfinderError(cannot_build("task", config.task, reason))
     return found
 
 
@@ -74,12 +73,6 @@ def build_datamodule(
     )
 
 
-def build_augmentations(config: DictConfig) -> dict[str, Any]:
-    """Build the transforms of ``config.augment``, by their names and in their order."""
-    built: dict[str, Any] = _instantiate(config.augment, "augment")
-    return built
-
-
 def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
     """Build the experiment's network and its task.
 
@@ -102,7 +95,7 @@ def build_task(config: DictConfig, classes: Sequence[str]) -> VisionTask:
             **given,
         )
     except TypeError as error:
-        raise ViewfinderError(_cannot_build("task", config.task, error)) from error
+        raise ViewfinderError(cannot_build("task", config.task, error)) from error
 
 
 def _network(config: DictConfig, num_classes: int) -> "nn.Module":
@@ -110,12 +103,12 @@ def _network(config: DictConfig, num_classes: int) -> "nn.Module":
     file = weights_file(config.model.get("weights"))
     if file is None or file.suffix != CHECKPOINT:
         started = {} if file is None else {"weights": str(file)}
-        built: nn.Module = _instantiate(config.model, "model", num_classes=num_classes, **started)
+        built: nn.Module = build_group(config.model, "model", num_classes=num_classes, **started)
         return built
     node = config.model.copy()
     OmegaConf.set_struct(node, False)
     del node["weights"]
-    built = _instantiate(node, "model", num_classes=num_classes)
+    built = build_group(node, "model", num_classes=num_classes)
     state = read_state_dict(file)
     check_fit(state, built.state_dict(), source=str(file), network=type(built).__name__)
     built.load_state_dict(state)
@@ -137,7 +130,7 @@ def build_training_options(config: DictConfig) -> TrainingOptions:
     try:
         return TrainingOptions(**options)
     except TypeError as error:
-        raise ViewfinderError(_cannot_build("training", config.training, error)) from error
+        raise ViewfinderError(cannot_build("training", config.training, error)) from error
 
 
 def _phase(config: DictConfig, number: int, given: DictConfig) -> Phase:
@@ -172,53 +165,33 @@ def build_trainer(config: DictConfig) -> "Callable[..., Trainer]":
 
     It raises ``ViewfinderError`` for options that Lightning refuses.
     """
-    made = _instantiate(config.trainer, "trainer", _partial_=True)
+    made = build_group(config.trainer, "trainer", _partial_=True)
     return _refusing(made, "trainer", config.trainer)
 
 
 def _optimizer(node: Any) -> "Callable[..., Optimizer]":
-    return _refusing(_instantiate(node, "optimizer"), "optimizer", node)
+    return _refusing(build_group(node, "optimizer"), "optimizer", node)
 
 
 def _schedule(node: Any) -> Schedule | None:
     if node is None:
         return None
-    made = _instantiate(node, "scheduler")
+    made = build_group(node, "scheduler")
     if not isinstance(made, Schedule):
         reason = f"it is no {Schedule.__module__}.Schedule"
-        raise ViewfinderError(_cannot_build("scheduler", node, reason))
+        raise ViewfinderError(cannot_build("scheduler", node, reason))
     return replace(made, factory=_refusing(made.factory, "scheduler", node))
 
 
 def _refusing(make: Any, group: str, node: Any) -> Callable[..., Any]:
     """Return a function that makes a part later on, and then says what is wrong as now."""
     if not callable(make):
-        raise ViewfinderError(_cannot_build(group, node, "`_partial_: true` is missing"))
+        raise ViewfinderError(cannot_build(group, node, "`_partial_: true` is missing"))
 
     def made(*arguments: Any, **options: Any) -> Any:
         try:
             return make(*arguments, **options)
         except Exception as error:  # of whatever class the user chose
-            raise ViewfinderError(_cannot_build(group, node, error)) from error
+            raise ViewfinderError(cannot_build(group, node, error)) from error
 
     return made
-
-
-def _instantiate(node: Any, group: str, **options: Any) -> Any:
-    """Build one group of the config; a wrong option is the user's mistake, not a bug."""
-    if node is None:
-        return None
-    try:
-        return instantiate(node, _convert_="all", **options)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, ViewfinderError):
-            raise error.__cause__ from error
-        raise ViewfinderError(_cannot_build(group, node, error.__cause__ or error)) from error
-
-
-def _cannot_build(group: str, node: Any, reason: BaseException | str) -> str:
-    target = node.get("_target_", "no _target_") if isinstance(node, DictConfig) else node
-    return (
-        f"The config group {group!r} ({target}) can't be built: {str(reason).strip().rstrip('.')}. "
-        f"Correct its options in conf/{group}/ or in the overrides."
-    )

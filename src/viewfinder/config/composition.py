@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from viewfinder.config.checks import check, check_name, check_portable
 from viewfinder.config.explanation import explain
@@ -65,7 +66,7 @@ def compose_augmentation(option: str, size: tuple[int, int], project: Path) -> D
         project: The checkout.
 
     Returns:
-        The option as ``augment``, and the size as ``image.size``.
+        The option as ``augment``, and the size as ``image.size``, resolved.
 
     Raises:
         ViewfinderError: If there is none of this name, or it can't be composed.
@@ -80,7 +81,17 @@ def compose_augmentation(option: str, size: tuple[int, int], project: Path) -> D
     try:
         with initialize_config_dir(str(folder.parent), version_base="1.3"):
             composed = compose(f"augment/{option}")
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise ViewfinderError(f"{path} can't be composed: {error}") from error
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        # Behind an empty line Hydra lists where it looked.
+        reason = str(error).partition("\n\n")[0]
+        raise ViewfinderError(f"{path} can't be composed: {reason}") from error
     image = {"image": {"size": list(size)}, "augment": {}}
-    return cast(DictConfig, OmegaConf.merge(image, composed))
+    config = cast(DictConfig, OmegaConf.merge(image, composed))
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        raise ViewfinderError(
+            f"{path} can't be shown by itself: {str(error).splitlines()[0]}. Outside of an "
+            "experiment an option can name image.size alone."
+        ) from error
+    return config

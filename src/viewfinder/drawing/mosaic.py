@@ -21,6 +21,18 @@ def scale(picture: NDArray[np.generic], side: int) -> NDArray[np.generic]:
     return np.asarray(cv2.resize(np.asarray(picture), size, interpolation=cv2.INTER_AREA))
 
 
+def fit_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return the drawn height and width of an image whose longer side shall be about ``side``.
+
+    Small images grow by whole factors, at least to ``side``, so that each pixel stays a square.
+    """
+    longest = max(height, width)
+    if longest <= side:
+        factor = math.ceil(side / longest)
+        return height * factor, width * factor
+    return round(height * side / longest), round(width * side / longest)
+
+
 def mosaic(
     tiles: NDArray[np.uint8], *, columns: int, gap: int = 2, background: int = 255
 ) -> NDArray[np.uint8]:

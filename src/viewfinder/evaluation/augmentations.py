@@ -1,32 +1,34 @@
 """The same training samples as they are and under augmentations."""
 
-import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from faster_coco_eval.core import mask as coco_mask
 from matplotlib.patches import Patch
 
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
-from viewfinder.data.report.thumbnails import Picture, draw_box, paint, to_rgb
+from viewfinder.data.report.samples import (
+    AS_IT_IS,
+    SAMPLE_COLUMNS,
+    augmented,
+    choose_rows,
+    draw_sample,
+    read_sample,
+)
 from viewfinder.data.schema import IGNORE
-from viewfinder.data.splits.pixels import decode
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import fit_size
 from viewfinder.drawing.palette import FAINT, class_colour
 from viewfinder.drawing.text import shorten
-from viewfinder.evaluation.tiles import fit_size
 
 _SAMPLES, _DRAWS = 6, 5
 _SIDE, _GAP = 176, 6
 _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 30, 24, 125
 _LEAST_WIDTH = 560
 _MOST_IN_LEGEND = 12
-_OPACITY = 0.3  # lets the change of colours show through
 
 
 def draw_augmentations(
@@ -50,10 +52,13 @@ def draw_augmentations(
         augmentations: What is shown beside the samples as they are, by name.
         heading: Title of the picture.
         seed: Seed of the choice of samples and of the augmentations.
+
+    Raises:
+        ViewfinderError: If an augmentation can't be applied.
     """
-    chosen = sorted(random.Random(seed).sample(range(len(split)), min(_SAMPLES, len(split))))
+    chosen = choose_rows(split, _SAMPLES, seed)
     draws = max(2, _DRAWS // max(1, len(augmentations)))
-    names = ["as it is", *(name for name in augmentations for _ in range(draws))]
+    names = [AS_IT_IS, *(name for name in augmentations for _ in range(draws))]
     drawn = {"objects", "mask"} & set(split.table.column_names)
     sheet = _Sheet(
         fit_size(*size, _SIDE),
@@ -65,14 +70,14 @@ def draw_augmentations(
     sheet.title(names)
     seen: set[int] = set()
     for number, index in enumerate(chosen):
-        row = split.row(index, ["id", "image", "label", "labels", "objects", "mask"])
-        sample = _sample(row)
+        row = split.row(index, SAMPLE_COLUMNS)
+        sample = read_sample(row)
         seen |= _classes(sample)
         pictures = [Transform(size, "area")(sample)]
-        for transform in augmentations.values():
-            # Those of whole batches move pixels alone, and serve tasks that know no places.
-            shown = Sample(sample.image) if transform.of_batches else sample
-            pictures += [transform(shown, (seed, draw, index)) for draw in range(draws)]
+        for name, transform in augmentations.items():
+            pictures += [
+                augmented(sample, name, transform, (seed, draw, index)) for draw in range(draws)
+            ]
         if not augmentations:
             sheet.show(0, number, pictures[0])
             continue
@@ -81,27 +86,6 @@ def draw_augmentations(
         sheet.caption(number, row["id"], [split.info.classes[i] for i in _labels(row)])
     sheet.legend([(split.info.classes[i], i) for i in sorted(seen) if i < len(split.info.classes)])
     sheet.write(path)
-
-
-def _sample(row: Mapping[str, Any]) -> Sample:
-    """Decode a row with all of its annotations that can be drawn."""
-    image = to_rgb(decode(row["image"]["bytes"]))
-    objects = row.get("objects") or []
-    boxes = np.array([item["bbox"] for item in objects], np.float32).reshape(-1, 4)
-    solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    instances = None
-    if objects and all(item["rle"] is not None for item in objects):
-        size = list(image.shape[:2])
-        rles = [{"size": size, "counts": item["rle"]} for item in objects]
-        instances = np.ascontiguousarray(coco_mask.decode(rles).transpose(2, 0, 1))[solid]
-    mask = row.get("mask")
-    return Sample(
-        image,
-        boxes=boxes[solid],
-        labels=np.array([item["category"] for item in objects], np.int64)[solid],
-        mask=decode(mask["bytes"]).astype(np.uint8) if mask else None,
-        instances=instances,
-    )
 
 
 def _labels(row: Mapping[str, Any]) -> list[int]:
@@ -113,23 +97,6 @@ def _classes(sample: Sample) -> set[int]:
     """Return the classes that are drawn."""
     in_mask = set() if sample.mask is None else set(np.unique(sample.mask).tolist()) - {IGNORE}
     return in_mask | set(sample.labels.tolist())
-
-
-def _drawn(sample: Sample, size: tuple[int, int]) -> Picture:
-    """Return the sample's picture at a size (height, width), annotations and all."""
-    height, width = sample.image.shape[:2]
-    grows = size[0] >= height
-    method = cv2.INTER_NEAREST if grows else cv2.INTER_AREA
-    picture = np.asarray(cv2.resize(sample.image, size[::-1], interpolation=method), np.uint8)
-    if sample.mask is not None:
-        picture = paint(picture, sample.mask, _OPACITY)
-    if sample.instances is not None:
-        for mask, label in zip(sample.instances, sample.labels, strict=True):
-            picture = paint(picture, np.where(mask > 0, label, IGNORE), _OPACITY)
-    scale = np.array([size[1] / width, size[0] / height] * 2)
-    for box, label in zip(sample.boxes, sample.labels, strict=True):
-        draw_box(picture, box * scale, int(label))
-    return picture
 
 
 class _Sheet:
@@ -152,7 +119,7 @@ class _Sheet:
                 self._canvas.write(self._left(column), HEADER - 20, name, points=9.5)
 
     def show(self, row: int, column: int, sample: Sample) -> None:
-        self._canvas.show(_drawn(sample, self._tile), self._left(column), self._top(row))
+        self._canvas.show(draw_sample(sample, self._tile), self._left(column), self._top(row))
 
     def caption(self, row: int, name: str, labels: Sequence[str]) -> None:
         text = shorten(name, 90, keep_end=True)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from viewfinder.data.loading.views import BACKGROUND
 from viewfinder.drawing.canvas import HEADER, MARGIN, Canvas
+from viewfinder.drawing.mosaic import fit_size
 from viewfinder.drawing.palette import FAINT, INK, RIGHT, WRONG, class_colour
 from viewfinder.drawing.text import shorten
 from viewfinder.evaluation.example import Example
@@ -21,7 +22,6 @@ from viewfinder.evaluation.tiles import (
     draw_image,
     draw_outlines,
     draw_regions,
-    fit_size,
     overlay,
 )
 

@@ -1,6 +1,5 @@
 """Drawing one example: its pixels, boxes and mask."""
 
-import math
 from collections.abc import Sequence
 
 import cv2
@@ -22,18 +21,6 @@ _OPACITY = 0.8
 _FILL = 0.4
 _LABEL_POINTS = 7.5
 _LONGEST_LABEL = 16
-
-
-def fit_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Return the drawn height and width of an image whose longer side shall be about ``side``.
-
-    Small images grow by whole factors, at least to ``side``, so that each pixel stays a square.
-    """
-    longest = max(height, width)
-    if longest <= side:
-        factor = math.ceil(side / longest)
-        return height * factor, width * factor
-    return round(height * side / longest), round(width * side / longest)
 
 
 def draw_image(axes: Axes, image: NDArray[np.uint8], size: tuple[int, int]) -> None:

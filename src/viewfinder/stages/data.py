@@ -2,23 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from viewfinder.config import compose_augmentation, load_dataset
+from viewfinder.config import load_dataset
 from viewfinder.data.report.reading import read_report
 from viewfinder.data.schema import SPLITS, report_path, split_path
 from viewfinder.outputs import new_file
 from viewfinder.workspace import project_dir
 
-if TYPE_CHECKING:
-    from viewfinder.data.loading.split_file import SplitFile
-
-_LONGEST_SIDE = 352  # pixels
 _MOST_CLASSES = 30
 _MOST_IDS = 5
 
@@ -50,31 +45,19 @@ def main(name: str, augment: Sequence[str] | None) -> None:
 
 
 def _draw(name: str, options: Sequence[str], project: Path) -> None:
-    from viewfinder.assembly import build_augmentations
     from viewfinder.data.loading.split_file import SplitFile
-    from viewfinder.data.loading.transforms import Transform
     from viewfinder.evaluation.augmentations import draw_augmentations
+    from viewfinder.stages.augmentations import build_option, drawn_size
 
     split = SplitFile(project / split_path(name, "train"))
-    size = _drawn_size(split)
-    configs = {option: compose_augmentation(option, size, project) for option in options}
-    transforms = {
-        option: Transform(size, "area", list(build_augmentations(config).values()))
-        for option, config in configs.items()
-    }
+    size = drawn_size(split)
+    transforms = {option: build_option(option, size, project) for option in options}
     path = project / "outputs" / "augmentations" / f"{name}-{'-'.join(options)}.png"
     with new_file(path) as draft:
         draw_augmentations(
             draft, split, size, transforms, heading=f"{name}: training images", seed=0
         )
     print(f"Wrote {path.relative_to(project)}")
-
-
-def _drawn_size(split: "SplitFile") -> tuple[int, int]:
-    """Return height and width in the shape of the median image, the longer side limited."""
-    width, height = (median(split.table.column(side).to_pylist()) for side in ("width", "height"))
-    scale = min(1.0, _LONGEST_SIDE / max(width, height))
-    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _overview(report: dict[str, Any]) -> Table:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from viewfinder.config import load_dataset
 from viewfinder.data.archive import Archive, read_checksums
+from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
@@ -22,6 +23,7 @@ from viewfinder.data.splits.scan import scan_images
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_folder
+from viewfinder.stages.augmentations import show_options
 from viewfinder.stages.building import build, section
 from viewfinder.workspace import project_dir
 
@@ -43,7 +45,7 @@ def main(name: str) -> None:
                 info = SplitInfo(name, split, reading.classes, read_checksums(raw))
                 path = folder / split_path(name, split).name
                 write_split(path, outcome.assignment[split], archive, reading.annotations, info)
-            warnings = _report(outcome, folder)
+            warnings = _report(outcome, folder, project)
     for warning in warnings:
         print(f"{name}: warning: {warning}", file=sys.stderr)
     counts = ", ".join(f"{split} {len(outcome.assignment[split])}" for split in SPLITS)
@@ -78,12 +80,13 @@ def _divide(
     return Outcome(name, reading.classes, records, assignment, scan, leaks, warnings, unwanted)
 
 
-def _report(outcome: Outcome, folder: Path) -> list[str]:
+def _report(outcome: Outcome, folder: Path, project: Path) -> list[str]:
     """Write the report; returns its warnings."""
     with SplitRows(folder, outcome.assignment) as rows:
         document = write_document(outcome, rows)
         text = json.dumps(document, indent=2, ensure_ascii=False)
         (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-        write_page(folder / "report.html", document, rows)
-    warnings: list[str] = document["warnings"]
-    return warnings
+        # Not in report.json, on which evaluations depend.
+        augmented, refused = show_options(SplitFile(folder / "train"), project)
+        write_page(folder / "report.html", document, rows, augmented, refused)
+    return [*document["warnings"], *refused]

@@ -21,6 +21,7 @@ TRAINING_CODE = (
     "data/loading",
     "data/schema.py",
     "data/shards.py",
+    "instantiation.py",
     "models",
     "stages/train.py",
     "stages/training_record.py",

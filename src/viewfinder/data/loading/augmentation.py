@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from viewfinder.data.loading.sample import Sample
+from viewfinder.errors import ViewfinderError
 
 Generators = tuple[np.random.Generator, random.Random]
 
@@ -28,9 +29,18 @@ class Augmentation:
 
     Args:
         transforms: The transforms.
+
+    Raises:
+        ViewfinderError: If one is none.
     """
 
     def __init__(self, transforms: Sequence[Any]) -> None:
+        for item in transforms:
+            if not hasattr(item, "set_random_state"):
+                raise ViewfinderError(
+                    f"{item!r} is no transform of Albumentations and no augmentation of whole "
+                    "batches. Name one by `_target_` in conf/augment/."
+                )
         # The library asks the network for its newest version unless told not to.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
         import albumentations as A

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from viewfinder.data.report.augmentations import Column
 from viewfinder.data.report.document import Document
 from viewfinder.data.report.sheet import contact_sheet, show_groups
 from viewfinder.data.report.split_rows import SplitRows
@@ -15,15 +16,25 @@ _MOST_IN_TABLE = 40
 _MOST_LISTED = 100
 
 
-def write_page(path: Path, document: Document, rows: SplitRows) -> None:
+def write_page(
+    path: Path,
+    document: Document,
+    rows: SplitRows,
+    augmented: Sequence[Column] = (),
+    warnings: Sequence[str] = (),
+) -> None:
     """Write the report as HTML, with pictures.
 
     Args:
         path: The file to write.
         document: What :func:`viewfinder.data.report.document.write_document` made.
         rows: The split files, for the pictures.
+        augmented: The same training images as they are, and under each augmentation.
+        warnings: What is said besides the document's own warnings.
     """
-    page = render("viewfinder.data.report", "page.html.j2", _context(document, rows))
+    shown = {"augmented": augmented, "warnings": [*document["warnings"], *warnings]}
+    context = _context(document, rows) | shown
+    page = render("viewfinder.data.report", "page.html.j2", context)
     path.write_text(page, encoding="utf-8")
 
 

@@ -56,6 +56,20 @@ def show_groups(
     ]
 
 
+def class_text(row: Mapping[str, Any], classes: Sequence[str]) -> str:
+    """Name the classes of an image and of its objects, the first ones."""
+    labels = list(row.get("labels") or ())
+    if row.get("label") is not None:
+        labels.append(row["label"])
+    named = [classes[label] for label in labels]
+    objects = [item["category"] for item in row.get("objects") or ()]
+    for label in sorted(set(objects)):
+        count = objects.count(label)
+        named.append(f"{count} x {classes[label]}" if count > 1 else classes[label])
+    more = len(named) - _NAMED_CLASSES
+    return ", ".join(named[:_NAMED_CLASSES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _in_turn(piles: Sequence[Sequence[str]]) -> Iterator[str]:
     for number in range(max(map(len, piles), default=0)):
         if number >= _SHEET:
@@ -68,17 +82,4 @@ def _show(rows: SplitRows, name: str, classes: Sequence[str], side: int) -> Show
     if split is None:
         return Shown(None, name, None, "")
     row = rows.row(name)
-    return Shown(thumbnail(row, side), name, split, _text(row, classes))
-
-
-def _text(row: Mapping[str, Any], classes: Sequence[str]) -> str:
-    labels = list(row.get("labels") or ())
-    if row.get("label") is not None:
-        labels.append(row["label"])
-    named = [classes[label] for label in labels]
-    objects = [item["category"] for item in row.get("objects") or ()]
-    for label in sorted(set(objects)):
-        count = objects.count(label)
-        named.append(f"{count} x {classes[label]}" if count > 1 else classes[label])
-    more = len(named) - _NAMED_CLASSES
-    return ", ".join(named[:_NAMED_CLASSES]) + (f" and {more} more" if more > 0 else "")
+    return Shown(thumbnail(row, side), name, split, class_text(row, classes))

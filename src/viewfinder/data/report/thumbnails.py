@@ -17,7 +17,7 @@ Picture = NDArray[np.uint8]
 _QUALITY = 80
 _OPACITY = 0.45
 _MOST_BOXES = 200
-_CROWDED = 25
+CROWDED = 25
 _OUTSIDE = 8  # pixels
 
 
@@ -44,7 +44,7 @@ def thumbnail(row: Mapping[str, Any], side: int) -> str:
             shape = {"size": [height, width], "counts": item["rle"]}
             mask = np.where(coco_mask.decode(shape) > 0, item["category"] % IGNORE, IGNORE)
             picture = paint(picture, mask.astype(np.uint8))
-    crowded = len(row.get("objects") or ()) > _CROWDED
+    crowded = len(row.get("objects") or ()) > CROWDED
     for item in (row.get("objects") or ())[:_MOST_BOXES]:
         draw_box(picture, np.array(item["bbox"]) * scale, item["category"], thin=crowded)
     return as_uri(picture)
