@@ -14,6 +14,7 @@ import torch
 from faster_coco_eval.core import mask as coco_mask
 from PIL import Image
 
+from viewfinder.config import compose_augmentation
 from viewfinder.data.archive import Archive, write_checksums
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.loading.sample import Sample
@@ -23,13 +24,16 @@ from viewfinder.data.loading.views import Boxes, ClassLabel, SemanticMask, Singl
 from viewfinder.data.readers.coco import read_coco
 from viewfinder.data.readers.folders import read_class_folders
 from viewfinder.data.readers.record import Reading, Record
-from viewfinder.data.schema import SPLITS, SplitInfo, split_path
+from viewfinder.data.schema import IGNORE, SPLITS, SplitInfo, split_path
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
 from viewfinder.data.sources.digits import CLASSES
 from viewfinder.data.sources.zip_writer import write_zip
 from viewfinder.data.splits.assign import Assignment, official_split, stratified_split
 from viewfinder.data.splits.writer import write_split
 from viewfinder.errors import ViewfinderError
+from viewfinder.instantiation import build_augmentations
+
+ROOT = Path(__file__).parents[1]
 
 MANY_OBJECTS = "multilabel, detection, segmentation, instances"
 COUNTS = {"train": 10, "val": 5, "test": 4}
@@ -570,6 +574,24 @@ def test_boxes_that_leave_the_image_take_their_label_and_mask_along() -> None:
     assert cropped.instances is not None
     assert len(cropped.instances) == 1
     assert extent(cropped.instances[0]) == [5, 10, 33, 26]
+
+
+def test_what_comes_in_from_beyond_the_border_is_of_no_class() -> None:
+    affine = list(build_augmentations(compose_augmentation("affine", (40, 60), ROOT)).values())
+    sample = make_sample()
+    sample.image[:] = 255
+    beyond = []
+    for seed in range(20):
+        turned = Transform((40, 60), augmentations=affine)(sample, seed=(seed,))
+        assert turned.mask is not None
+        assert turned.instances is not None
+        assert set(np.unique(turned.instances)) <= {0, 1}
+        black = (turned.image == 0).all(axis=2)
+        assert not turned.instances[:, black].any()
+        beyond.append(turned.mask[black])
+    known = np.concatenate(beyond)
+    assert len(known) > 1000
+    assert (known == IGNORE).all()
 
 
 def test_without_a_seed_a_transform_only_resizes() -> None:

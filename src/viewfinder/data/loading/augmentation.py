@@ -83,7 +83,9 @@ def _with_annotations(transform: Any, sample: Sample) -> Sample:
     kept = np.asarray(result["box_numbers"], np.int64)
     instances = sample.instances
     if "masks" in result:
-        instances = np.asarray(result["masks"], np.uint8)[kept]
+        # Where masks of classes are filled with what does not count, instances are, too.
+        inside = np.asarray(result["masks"])[kept] == 1
+        instances = inside.astype(np.uint8)
     return _framed(
         sample,
         image=result["image"],
