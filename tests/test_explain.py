@@ -106,6 +106,15 @@ def test_heatmaps_of_a_trained_network_point_at_the_object_those_of_a_random_one
         assert rate >= by_chance[name] + 0.2
 
 
+def test_a_heatmap_by_each_method_that_is_asked_for(trained: Classification) -> None:
+    image = scenes("test", 1)[0][0]
+    usual = explain_image(trained, image).maps
+    chosen = explain_image(trained, image, cams=["score-cam", "hirescam"]).maps
+    assert list(chosen) == ["Score-CAM", "HiResCAM"]
+    np.testing.assert_allclose(chosen["Score-CAM"], usual["Score-CAM"], atol=1e-5)
+    assert chosen["HiResCAM"].any()
+
+
 def test_grad_cam_is_the_gradient_times_the_maps(trained: Classification) -> None:
     image = scenes("test", 1)[0][0]
     found = explain_image(trained, image)

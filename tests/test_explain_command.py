@@ -94,6 +94,15 @@ def test_only_one_part_for_a_picture_and_a_layer(checkout: Path, tmp_path: Path)
     assert [item.name for item in output(checkout).iterdir()] == ["heatmaps.png"]
 
 
+def test_heatmaps_by_the_methods_that_were_asked_for(checkout: Path) -> None:
+    words = ["explain", "localization", "--only", "heatmaps", "--count", "1"]
+    cams = [word for cam in ("grad-cam", "hirescam", "score-cam") for word in ("--cam", cam)]
+    assert main(words) == 0
+    usual = Image.open(output(checkout) / "heatmaps.png").width
+    assert main([*words, *cams]) == 0
+    assert Image.open(output(checkout) / "heatmaps.png").width > usual + 100
+
+
 def test_filters_of_one_layer(checkout: Path) -> None:
     words = ["explain", "localization", "--only", "filters", "--count", "1"]
     assert main([*words, "--filters", "backbone.conv_stem"]) == 0

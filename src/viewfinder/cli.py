@@ -191,6 +191,16 @@ def _add_explain(stages: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "--layer", metavar="NAME", help="the heatmaps' layer (the last one with feature maps)"
     )
     explain.add_argument(
+        "--cam",
+        dest="cams",
+        metavar="METHOD",
+        action="append",
+        default=[],
+        choices=("grad-cam", "hirescam", "score-cam"),
+        help="a method of the heatmaps, may be given several times: grad-cam, hirescam, score-cam "
+        "(the first and the last; of detectors the other two)",
+    )
+    explain.add_argument(
         "--filters",
         metavar="N|LAYER",
         action="append",

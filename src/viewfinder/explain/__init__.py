@@ -1,10 +1,11 @@
 """A look inside a trained network: where it looks, what its layers answer to, what they cost."""
 
 from viewfinder.explain.errors import NothingToDrawError
-from viewfinder.explain.look import Choices, Part, look_inside, write_heatmaps
+from viewfinder.explain.look import Cam, Choices, Part, look_inside, write_heatmaps
 from viewfinder.explain.subject import Subject, picture_subject, subjects_of_batch
 
 __all__ = [
+    "Cam",
     "Choices",
     "NothingToDrawError",
     "Part",

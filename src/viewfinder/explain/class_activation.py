@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viewfinder.explain.choice import choose_layer
+from viewfinder.explain.look import Cam
 from viewfinder.explain.recording import evaluating
 from viewfinder.explain.targets import ClassScores, Target, find_target
 from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask
@@ -103,6 +104,13 @@ def _says_nothing(gains: Tensor, whole: float) -> bool:
     return alike or float(gains.max()) <= _FLAT * abs(whole)
 
 
+_CAMS: dict[Cam, tuple[str, Callable[..., BaseCAM]]] = {
+    "grad-cam": ("Grad-CAM", ContrastedGradCAM),
+    "hirescam": ("HiResCAM", ContrastedHiResCAM),
+    "score-cam": ("Score-CAM", ScoreCAM),
+}
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Why the network says what it says of one image.
@@ -110,8 +118,8 @@ class Explanation:
     Attributes:
         target: What is explained.
         layer: Name of the layer that the maps were made on.
-        maps: Heatmaps by method, Grad-CAM or HiResCAM first and Score-CAM second: in [0, 1] with 1
-            for the strongest, float32 [H, W]; 0 everywhere where nothing stands out.
+        maps: Heatmaps by the name of their method: in [0, 1] with 1 for the strongest, float32
+            [H, W]; 0 everywhere where nothing stands out.
         box: Left, top, right, bottom of the detection that is explained, pixels, float32 [4].
     """
 
@@ -121,7 +129,9 @@ class Explanation:
     box: NDArray[np.float32] | None = None
 
 
-def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> Explanation:
+def explain_image(
+    task: VisionTask, image: Tensor, layer: str | None = None, cams: Sequence[Cam] = ()
+) -> Explanation:
     """Explain what a task's network says of one image.
 
     Grad-CAM weighs each feature map by its mean gradient. The score of a detection has a gradient
@@ -138,6 +148,7 @@ def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> 
         task: The trained task.
         image: uint8 [channels, H, W], as the network takes it.
         layer: Name of the layer; None takes the last one with feature maps.
+        cams: The methods; without any, that which fits the task best, and Score-CAM.
 
     Raises:
         ViewfinderError: If there is no such layer, or none with feature maps.
@@ -148,10 +159,10 @@ def explain_image(task: VisionTask, image: Tensor, layer: str | None = None) -> 
     target = find_target(task, scores, pixels)
     chosen = choose_layer(scores, pixels, target, layer)
     detects = isinstance(task, Detection | InstanceSegmentation)
-    by_gradient = ("HiResCAM", ContrastedHiResCAM) if detects else ("Grad-CAM", ContrastedGradCAM)
+    usual: tuple[Cam, ...] = ("hirescam" if detects else "grad-cam", "score-cam")
     maps = {
         name: _run(method(scores, [chosen.module], chosen.as_maps), pixels, target)
-        for name, method in (by_gradient, ("Score-CAM", ScoreCAM))
+        for name, method in (_CAMS[cam] for cam in cams or usual)
     }
     scores.zero_grad(set_to_none=True)
     return Explanation(target, chosen.name, maps, _best_box(task, image) if detects else None)

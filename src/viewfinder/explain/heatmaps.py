@@ -36,19 +36,19 @@ def draw_heatmaps(
     *,
     heading: str,
 ) -> None:
-    """Draw each image beside its two heatmaps, with true boxes and outlines where known.
+    """Draw each image beside its heatmaps, with true boxes and outlines where known.
 
     Args:
         path: The PNG file to write.
         subjects: The images; at least one, all of one size.
-        explanations: What was found for each.
+        explanations: What was found for each, by the same methods.
         classes: Class names.
         heading: Title of the picture.
     """
     height, width = _tile(subjects[0]).shape[:2]
     columns = 1 if len(subjects) == 1 else 2
     rows = -(-len(subjects) // columns)
-    cell = 3 * (width + _GAP) + 2 * MARGIN
+    cell = (1 + len(explanations[0].maps)) * (width + _GAP) + 2 * MARGIN
     line = height + _CAPTION
     canvas = Canvas(
         HEADER + rows * line + _FOOTER,
@@ -99,7 +99,7 @@ def _draw_row(
         axes.imshow(panel, extent=(0, columns, rows, 0), interpolation="nearest", aspect="auto")
         axes.set(xlim=(0, columns), ylim=(rows, 0))
         _draw_truth(axes, subject, explanation)
-    room = int(3 * width / _CHARACTER_PIXELS)
+    room = int(len(panels) * width / _CHARACTER_PIXELS)
     caption = describe(subject, explanation, classes)
     canvas.write(left, top + height + _FIRST_LINE, shorten(caption, room + 4), points=9.5)
     name = shorten(subject.name, int(1.25 * room), keep_end=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from viewfinder.explain.layer_table import LayerRow
 
 Part = Literal["heatmaps", "activations", "filters", "layers", "kernels"]
+Cam = Literal["grad-cam", "hirescam", "score-cam"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class Choices:
 
     Attributes:
         layer: The layer of the heatmaps; None takes the last one with feature maps.
+        cams: Their methods; without any, those that fit the task.
         filters: Of how many convolutions to show filters, or of which, by name.
         batch_size: Images in the batch whose memory is reckoned.
     """
 
     layer: str | None = None
+    cams: Sequence[Cam] = ()
     filters: int | Sequence[str] = 4
     batch_size: int = 32
 
@@ -111,6 +114,7 @@ def write_heatmaps(
     *,
     name: str,
     layer: str | None = None,
+    cams: Sequence[Cam] = (),
 ) -> None:
     """Draw where the network looks.
 
@@ -120,6 +124,7 @@ def write_heatmaps(
         subjects: Images, all of one size.
         name: What to call the network in the title.
         layer: The layer of the heatmaps; None takes the last one with feature maps.
+        cams: Their methods; without any, those that fit the task.
 
     Raises:
         NothingToDrawError: If the network has no layer with feature maps.
@@ -130,7 +135,7 @@ def write_heatmaps(
     from viewfinder.progress import progress
 
     with progress(subjects, "heatmaps", len(subjects)) as each:
-        explanations = [explain_image(task, subject.image, layer) for subject in each]
+        explanations = [explain_image(task, subject.image, layer, cams) for subject in each]
     draw_heatmaps(
         path,
         subjects,
@@ -141,8 +146,14 @@ def write_heatmaps(
 
 
 def _heatmaps(look: _Look) -> None:
-    path = look.folder / "heatmaps.png"
-    write_heatmaps(path, look.task, look.subjects, name=look.name, layer=look.choices.layer)
+    write_heatmaps(
+        look.folder / "heatmaps.png",
+        look.task,
+        look.subjects,
+        name=look.name,
+        layer=look.choices.layer,
+        cams=look.choices.cams,
+    )
 
 
 def _activations(look: _Look) -> None:

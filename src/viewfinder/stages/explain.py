@@ -9,7 +9,7 @@ from viewfinder.stages.pictures import find_pictures
 from viewfinder.workspace import project_dir
 
 if TYPE_CHECKING:
-    from viewfinder.explain import Part, Subject
+    from viewfinder.explain import Cam, Part, Subject
 
 _FILTER_LAYERS = 4
 
@@ -18,6 +18,7 @@ def main(
     experiment: str,
     images: Sequence[str] = (),
     layer: str | None = None,
+    cams: Sequence[str] = (),
     count: int = 8,
     batch: int = 32,
     filters: Sequence[str] = (),
@@ -29,6 +30,7 @@ def main(
         experiment: An experiment whose trained model lies in ``models/``.
         images: Files of pictures, or folders of them; without any, images of the test split.
         layer: The layer of the heatmaps; None takes the last one with feature maps.
+        cams: Their methods; without any, those that fit the task.
         count: How many images of the test split.
         batch: Images in the batch whose memory is reckoned.
         filters: Of how many convolutions to show filters, or of which, by name; empty for 4.
@@ -68,7 +70,12 @@ def main(
             draft,
             name=experiment,
             parts=cast("Sequence[Part]", only) if only else None,
-            choices=Choices(layer=layer, filters=shown, batch_size=batch),
+            choices=Choices(
+                layer=layer,
+                cams=cast("Sequence[Cam]", cams),
+                filters=shown,
+                batch_size=batch,
+            ),
         )
     console = Console(highlight=False)
     if rows:
