@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
+from viewfinder.process import importing
 from viewfinder.workspace import project_dir
 
 _LEAST = 2
@@ -31,15 +32,18 @@ def main(models: Sequence[str], output: str | None = None, as_json: bool = False
             f"compare was given {len(models)} model; expected 2 or more, the baseline first, such "
             "as `viewfinder compare HEAD~1:classification classification`."
         )
-    from viewfinder.evaluation.comparison.comparing import as_document, compare
-    from viewfinder.evaluation.comparison.page import write_page
-    from viewfinder.evaluation.comparison.pictures import open_pictures
-    from viewfinder.stages.comparison_tables import print_comparison
-    from viewfinder.stages.contenders import open_contenders
+    from viewfinder.stages.contenders import find_contenders, open_contenders
 
     project = project_dir()
     with TemporaryDirectory() as folder:
-        contenders = open_contenders(models, project, Path(folder))
+        found = find_contenders(models, project, Path(folder))
+        with importing():
+            from viewfinder.evaluation.comparison.comparing import as_document, compare
+            from viewfinder.evaluation.comparison.page import write_page
+            from viewfinder.evaluation.comparison.pictures import open_pictures
+            from viewfinder.stages.comparison_tables import print_comparison
+
+        contenders = open_contenders(found)
         comparison = compare(contenders)
         names = [contender.name for contender in contenders]
         path = Path(output) if output else project / "reports" / "comparisons" / _file_name(names)

@@ -5,14 +5,16 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from viewfinder.errors import ViewfinderError, did_you_mean
-from viewfinder.evaluation.comparison.comparing import Contender
-from viewfinder.evaluation.comparison.cost import read_cost
-from viewfinder.evaluation.predictions.file import PredictionsFile
 from viewfinder.stages.revision import fetch_from_revision
+
+if TYPE_CHECKING:
+    from viewfinder.evaluation.comparison.comparing import Contender
+    from viewfinder.evaluation.predictions.file import PredictionsFile
 
 _RUN_ID = re.compile("[0-9a-f]{32}")
 _SHOWN_DIGITS = 8
@@ -23,16 +25,25 @@ _KINDS = (
 
 
 @dataclass(frozen=True)
-class _Files:
-    """What the stages of one model wrote; None for what there is not."""
+class Files:
+    """What the stages of one model wrote; None for what there is not.
+
+    Attributes:
+        name: What to call the model.
+        predictions: Its table of predictions.
+        training: What its training told of itself.
+        certificate: That of its export.
+        fetched: Whether they were fetched from elsewhere.
+    """
 
     name: str
     predictions: Path
     training: Path | None
     certificate: Path | None
+    fetched: bool = True
 
 
-def open_contenders(words: Sequence[str], project: Path, folder: Path) -> list[Contender]:
+def find_contenders(words: Sequence[str], project: Path, folder: Path) -> list[Files]:
     """Find the models that words stand for.
 
     Args:
@@ -41,25 +52,40 @@ def open_contenders(words: Sequence[str], project: Path, folder: Path) -> list[C
         folder: An existing folder for what is fetched from elsewhere.
 
     Raises:
-        ViewfinderError: If a word stands for no model, or a model has no predictions.
+        ViewfinderError: If a word stands for no model, or one elsewhere has no predictions.
     """
-    experiments = known_experiments(project)
+    experiments = _known_experiments(project)
     named = _experiment_of(words, experiments)
     found = []
     for number, word in enumerate(words):
         own = folder / str(number)
         own.mkdir()
-        files = _find(word, project, own, experiments, named)
-        cost = read_cost(files.training, files.certificate)
-        found.append(Contender(files.name, _open(files, fetched=own), cost))
+        found.append(_find(word, project, own, experiments, named))
     return found
 
 
-def _open(files: _Files, fetched: Path) -> PredictionsFile:
+def open_contenders(found: Sequence[Files]) -> "list[Contender]":
+    """Open the models that were found.
+
+    Raises:
+        ViewfinderError: If a model has no predictions, or none of this version.
+    """
+    from viewfinder.evaluation.comparison.comparing import Contender
+    from viewfinder.evaluation.comparison.cost import read_cost
+
+    return [
+        Contender(files.name, _open(files), read_cost(files.training, files.certificate))
+        for files in found
+    ]
+
+
+def _open(files: Files) -> "PredictionsFile":
+    from viewfinder.evaluation.predictions.file import PredictionsFile
+
     try:
         return PredictionsFile(files.predictions)
     except ViewfinderError as error:
-        if not files.predictions.is_relative_to(fetched):
+        if not files.fetched:
             raise
         raise ViewfinderError(
             f"The predictions of {files.name!r} can't be used: another version of this program "
@@ -68,7 +94,7 @@ def _open(files: _Files, fetched: Path) -> PredictionsFile:
         ) from error
 
 
-def known_experiments(project: Path) -> list[str]:
+def _known_experiments(project: Path) -> list[str]:
     """Return the experiments that were evaluated, or that ``params.yaml`` names."""
     evaluated = {path.parent.name for path in project.glob("reports/*/predictions.parquet")}
     params = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8")) or {}
@@ -86,7 +112,7 @@ def _experiment_of(words: Sequence[str], experiments: Sequence[str]) -> str | No
 
 def _find(
     word: str, project: Path, folder: Path, experiments: Sequence[str], named: str | None
-) -> _Files:
+) -> Files:
     if word in experiments:
         return _of_checkout(word, project)
     revision, colon, experiment = word.rpartition(":")
@@ -108,18 +134,19 @@ def _find(
     )
 
 
-def _of_checkout(name: str, project: Path) -> _Files:
+def _of_checkout(name: str, project: Path) -> Files:
     reports = project / "reports" / name
     training, certificate = reports / "train.json", project / "exports" / name / "certificate.json"
-    return _Files(
+    return Files(
         name,
         reports / "predictions.parquet",
         training if training.is_file() else None,
         certificate if certificate.is_file() else None,
+        fetched=False,
     )
 
 
-def _of_revision(revision: str, experiment: str, project: Path, folder: Path) -> _Files:
+def _of_revision(revision: str, experiment: str, project: Path, folder: Path) -> Files:
     def fetch(path: str) -> Path | None:
         return fetch_from_revision(project, revision, path, folder)
 
@@ -134,7 +161,7 @@ def _of_revision(revision: str, experiment: str, project: Path, folder: Path) ->
     )
 
 
-def _of_run(run_id: str, folder: Path) -> _Files:
+def _of_run(run_id: str, folder: Path) -> Files:
     from viewfinder import tracking
 
     run = tracking.find_run(run_id)
@@ -156,11 +183,11 @@ def _gathered(
     training: str,
     certificate: str,
     none: str,
-) -> _Files:
+) -> Files:
     table = fetch(predictions)
     if table is None:
         raise ViewfinderError(none)
-    return _Files(name, table, fetch(training), fetch(certificate))
+    return Files(name, table, fetch(training), fetch(certificate))
 
 
 def _is_revision(word: str, project: Path) -> bool:

@@ -21,6 +21,8 @@ _EXPLAINED = 4
 
 def main(name: str) -> None:
     """Write ``reports/<name>/``: predictions, metrics, plots, tables and a page of all of them."""
+    project = project_dir()
+    settings = load_composed(name, project).predict
     with importing():
         import torch
 
@@ -32,8 +34,6 @@ def main(name: str) -> None:
         from viewfinder.stages.facts import collect_facts
         from viewfinder.stages.trained import open_trained
 
-    project = project_dir()
-    settings = load_composed(name, project).predict
     model = open_trained(project / "models" / name, project)
     if torch.cuda.is_available():
         model.task.cuda()

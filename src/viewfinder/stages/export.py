@@ -11,6 +11,9 @@ from viewfinder.workspace import project_dir
 
 def main(name: str) -> None:
     """Write ``exports/<name>/``."""
+    project = project_dir()
+    config = load_composed(name, project)
+    settings = config.export
     with importing():
         from viewfinder import tracking
         from viewfinder.export.certificate import certify
@@ -18,9 +21,6 @@ def main(name: str) -> None:
         from viewfinder.export.predictor import OnnxPredictor
         from viewfinder.stages.trained import open_trained
 
-    project = project_dir()
-    config = load_composed(name, project)
-    settings = config.export
     model = open_trained(project / "models" / name, project)
     if config.predict.flip:
         model.task.mirror()
