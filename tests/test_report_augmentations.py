@@ -176,12 +176,21 @@ def test_augmentations_change_the_page_alone_and_always_alike(boxes: Path) -> No
         ("defaults:\n  - swirl\n", ["swirl"]),
         ("flip: [1, 2\nflop: {", ["line 2"]),
         ("- flip\n", ["DictConfig"]),
+        ("5\n", ["can't be composed", "int"]),
+        ("defaults:\n  - broken\n", ["defaults name itself"]),
+        ("flip: {_target_: albumentations.HorizontalFlip, p: '${x'}\n", ["can't be composed", "x"]),
+        ("flip: albumentations.HorizontalFlip\n", ["'flip' is no mapping", "_target_"]),
+        ("flip: {_target_: builtins.object}\n", ["object is no transform"]),
         ("flip: {_target_: albumentations.Flop}\n", ["albumentations.Flop"]),
         ("flip: {_target_: albumentations.Affine, rotate: [10]}\n", ["Affine", "rotate"]),
         ("flip: {p: 0.5}\n", ["'p': 0.5", "no transform", "_target_"]),
         (
             "pad: {_target_: albumentations.RandomCrop, height: 50, width: 9, p: 1}\n",
             ["can't be applied", "48 x 48", "(50, 9)"],
+        ),
+        (
+            "grey: {_target_: albumentations.ToGray, num_output_channels: 1, p: 1}\n",
+            ["can't be applied", "[48, 48", "height, width, 3"],
         ),
         (
             "scale: {_target_: albumentations.Normalize, p: 1}\n",
@@ -210,6 +219,28 @@ def test_an_option_that_is_wrong_is_named_and_stops_nothing(
     error = capsys.readouterr().err
     assert all(word in error for word in words), error
     assert "Traceback" not in error
+
+
+def test_an_option_may_have_any_name_and_others_are_no_options(boxes: Path) -> None:
+    write_options(boxes, {"as it is": OWN["own_mirror"], ".hidden": OWN["own_mirror"]})
+    (boxes / "conf" / "augment" / "folder.yaml").mkdir()
+    assert main(["split", NAME]) == 0
+    names = re.findall(r"<section>\s*<h3>(.*?)</h3>", page(boxes))
+    assert names == ["as it is", *sorted({*SHIPPED, "as it is"} - {"none"})]
+
+
+def test_very_long_images_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    members = {
+        f"{name}/{n}.png": encode(generator.integers(0, 255, (2, 2000, 3)).astype(np.uint8))
+        for n, name in enumerate("aabbcc")
+    }
+    parts = {"method": "slices", "train": "[:4]", "val": "[4:5]", "test": "[5:]"}
+    make_project(tmp_path, members, parts)
+    write_options(tmp_path, SHIPPED)
+    monkeypatch.chdir(tmp_path)
+    assert main(["split", NAME]) == 0
+    assert list(shown(tmp_path))[1:] == sorted({*SHIPPED} - {"none"})
 
 
 def test_a_single_tiny_training_image_is_shown(

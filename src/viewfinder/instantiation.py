@@ -17,7 +17,14 @@ def build_augmentations(config: DictConfig) -> dict[str, Any]:
     """
     if not isinstance(config.augment, DictConfig):
         raise ViewfinderError(cannot_build("augment", config.augment, "it is no mapping"))
-    return {str(name): build_group(node, "augment") for name, node in config.augment.items()}
+    return {str(name): _build_transform(str(name), node) for name, node in config.augment.items()}
+
+
+def _build_transform(name: str, node: Any) -> Any:
+    if not isinstance(node, DictConfig):
+        reason = f"{name!r} is no mapping with a `_target_`"
+        raise ViewfinderError(cannot_build("augment", node, reason))
+    return build_group(node, "augment")
 
 
 def build_group(node: Any, group: str, **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from viewfinder.config.checks import check
 from viewfinder.config.composition import (
+    augmentation_options,
     compose_augmentation,
     compose_config,
     compose_experiment,
@@ -15,6 +16,7 @@ from viewfinder.config.weights import pin_weights
 __all__ = [
     "CONFIG_NAME",
     "TRAINING_KEYS",
+    "augmentation_options",
     "check",
     "compose_augmentation",
     "compose_config",

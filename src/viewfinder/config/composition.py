@@ -57,6 +57,12 @@ def compose_config(overrides: Sequence[str], project: Path) -> DictConfig:
         raise ViewfinderError(explain(error, overrides, project)) from error
 
 
+def augmentation_options(project: Path) -> list[str]:
+    """Return the names of the options of ``conf/augment/``."""
+    files = (path for path in (project / "conf" / "augment").glob("*.yaml") if path.is_file())
+    return sorted(path.stem for path in files if not path.name.startswith("."))
+
+
 def compose_augmentation(option: str, size: tuple[int, int], project: Path) -> DictConfig:
     """Compose an option of ``conf/augment/`` by itself.
 
@@ -71,19 +77,20 @@ def compose_augmentation(option: str, size: tuple[int, int], project: Path) -> D
     Raises:
         ViewfinderError: If there is none of this name, or it can't be composed.
     """
-    folder = project / "conf" / "augment"
-    path = folder / f"{option}.yaml"
+    path = project / "conf" / "augment" / f"{option}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(item.stem for item in folder.glob("*.yaml")))
+        known = ", ".join(augmentation_options(project))
         raise ViewfinderError(
             f"There is no augmentation {option!r}: {path} does not exist. There are {known}."
         )
     try:
-        with initialize_config_dir(str(folder.parent), version_base="1.3"):
+        with initialize_config_dir(str(project / "conf"), version_base="1.3"):
             composed = compose(f"augment/{option}")
-    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+    except RecursionError as error:
+        raise ViewfinderError(f"{path} can't be composed: its defaults name itself.") from error
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         # Behind an empty line Hydra lists where it looked.
-        reason = str(error).partition("\n\n")[0]
+        reason = str(error).partition("\n\n")[0] or str(error.__cause__)
         raise ViewfinderError(f"{path} can't be composed: {reason}") from error
     image = {"image": {"size": list(size)}, "augment": {}}
     config = cast(DictConfig, OmegaConf.merge(image, composed))

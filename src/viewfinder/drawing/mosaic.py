@@ -30,7 +30,7 @@ def fit_size(height: int, width: int, side: int) -> tuple[int, int]:
     if longest <= side:
         factor = math.ceil(side / longest)
         return height * factor, width * factor
-    return round(height * side / longest), round(width * side / longest)
+    return max(1, round(height * side / longest)), max(1, round(width * side / longest))
 
 
 def mosaic(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from viewfinder.explain.choice import choose_layer
-from viewfinder.explain.look import Cam
+from viewfinder.explain.options import Cam
 from viewfinder.explain.recording import evaluating
 from viewfinder.explain.targets import ClassScores, Target, find_target
 from viewfinder.tasks import Detection, InstanceSegmentation, VisionTask

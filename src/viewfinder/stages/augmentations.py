@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from statistics import median
 
-from viewfinder.config import compose_augmentation
+from viewfinder.config import augmentation_options, compose_augmentation
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.report.augmentations import Column, show_augmentations
@@ -12,7 +12,7 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.instantiation import build_augmentations
 from viewfinder.process import importing
 
-_AS_THEY_ARE = "none"
+_AS_THEY_ARE = "none"  # the option that changes nothing
 _LEAST_SIDE, _MOST_SIDE = 32, 352  # pixels
 
 
@@ -26,7 +26,7 @@ def show_options(split: SplitFile, project: Path) -> tuple[list[Column], list[st
     Returns:
         Pictures, none if there are no options; and warnings of options that can't be shown.
     """
-    options = _options(project)
+    options = [name for name in augmentation_options(project) if name != _AS_THEY_ARE]
     if not options:
         return [], []
     size = drawn_size(split)
@@ -68,12 +68,6 @@ def drawn_size(split: SplitFile) -> tuple[int, int]:
     longest = max(width, height)
     scale = min(max(longest, _LEAST_SIDE), _MOST_SIDE) / longest
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def _options(project: Path) -> list[str]:
-    """Return the names of all options but that which changes nothing."""
-    names = sorted(path.stem for path in (project / "conf" / "augment").glob("*.yaml"))
-    return [name for name in names if name != _AS_THEY_ARE]
 
 
 def _one_line(reason: str, project: Path) -> str:

@@ -136,6 +136,11 @@ def _find(
 
 def _of_checkout(name: str, project: Path) -> Files:
     reports = project / "reports" / name
+    if not (reports / "predictions.parquet").is_file():
+        raise ViewfinderError(
+            f"There are no predictions of {name!r}: reports/{name}/predictions.parquet is missing. "
+            f"Run `dvc repro evaluate@{name}`."
+        )
     training, certificate = reports / "train.json", project / "exports" / name / "certificate.json"
     return Files(
         name,

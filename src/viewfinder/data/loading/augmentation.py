@@ -37,9 +37,11 @@ class Augmentation:
     def __init__(self, transforms: Sequence[Any]) -> None:
         for item in transforms:
             if not hasattr(item, "set_random_state"):
+                plain = isinstance(item, dict | list | str | int | float)
                 raise ViewfinderError(
-                    f"{item!r} is no transform of Albumentations and no augmentation of whole "
-                    "batches. Name one by `_target_` in conf/augment/."
+                    f"{item if plain else type(item).__name__} is no transform of Albumentations "
+                    "and no augmentation of whole batches. Name one by `_target_`, without "
+                    "`_partial_`, in conf/augment/."
                 )
         # The library asks the network for its newest version unless told not to.
         os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")

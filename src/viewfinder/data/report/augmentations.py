@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.report.samples import (
@@ -51,20 +52,24 @@ def show_augmentations(
         The images as they are and under each augmentation that can be applied; and of the others,
         by name, why not.
     """
-    transforms = {AS_IT_IS: Transform(size, "area")} | dict(augmentations)
-    columns = {name: Column(name, [], each.of_batches) for name, each in transforms.items()}
+    plain, as_it_is = Transform(size, "area"), Column(AS_IT_IS, [], of_batches=False)
+    columns = {name: Column(name, [], each.of_batches) for name, each in augmentations.items()}
     refused: dict[str, str] = {}
     for index in choose_rows(split, _SAMPLES, _SEED):
         row = split.row(index, SAMPLE_COLUMNS)
         sample = read_sample(row)
         shown = Shown(None, row["id"], None, class_text(row, split.info.classes))
+        as_it_is.pictures.append(replace(shown, uri=_uri(plain(sample), size)))
         for name in list(columns):
             try:
-                after = augmented(sample, name, transforms[name], (_SEED, 0, index))
+                after = augmented(sample, name, augmentations[name], (_SEED, 0, index))
             except ViewfinderError as error:
                 refused[name] = str(error)
                 del columns[name]
                 continue
-            picture = draw_sample(after, fit_size(*size, _SIDE))
-            columns[name].pictures.append(replace(shown, uri=as_uri(picture)))
-    return list(columns.values()), refused
+            columns[name].pictures.append(replace(shown, uri=_uri(after, size)))
+    return [as_it_is, *columns.values()], refused
+
+
+def _uri(sample: Sample, size: tuple[int, int]) -> str:
+    return as_uri(draw_sample(sample, fit_size(*size, _SIDE)))

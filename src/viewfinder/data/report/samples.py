@@ -69,7 +69,7 @@ def augmented(sample: Sample, name: str, transform: Transform, seed: Sequence[in
     shown = Sample(sample.image) if transform.of_batches else sample
     try:
         after = transform(shown, seed)
-        if after.image.dtype != np.uint8 or after.image.shape[:2] != transform.size:
+        if after.image.dtype != np.uint8 or after.image.shape != (*transform.size, 3):
             made = f"{after.image.dtype} {list(after.image.shape)}"
             raise ValueError(f"it makes an image {made}; expected uint8 [height, width, 3]")
         return after
@@ -96,7 +96,7 @@ def draw_sample(sample: Sample, size: tuple[int, int]) -> Picture:
         picture = paint(picture, sample.mask, _OPACITY)
     if sample.instances is not None:
         for mask, label in zip(sample.instances, sample.labels, strict=True):
-            picture = paint(picture, np.where(mask > 0, label, IGNORE), _OPACITY)
+            picture = paint(picture, np.where(mask > 0, label % IGNORE, IGNORE), _OPACITY)
     scale = np.array([size[1] / width, size[0] / height] * 2)
     crowded = len(sample.boxes) > CROWDED
     for box, label in zip(sample.boxes, sample.labels, strict=True):

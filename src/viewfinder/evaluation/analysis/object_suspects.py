@@ -61,14 +61,16 @@ class _Image:
         boxes, found = torch.from_numpy(self.boxes), torch.from_numpy(self.found_boxes)
         return np.asarray(box_iou(boxes, found))
 
-    def similarities(self) -> Floats:
-        """Return ObjectLab's similarity of annotations with detections, [G, D]."""
-        centres, others = (
-            (part[:, :2] + part[:, 2:]) / 2 for part in (self.boxes, self.found_boxes)
-        )
-        distances = np.linalg.norm(centres[:, None] - others[None], axis=2)
+    def similarities(self, overlaps: Floats) -> Floats:
+        """Return ObjectLab's similarity of annotations with detections, [G, D].
+
+        Args:
+            overlaps: Their IoU, [G, D].
+        """
+        centres, found = _centres(self.boxes), _centres(self.found_boxes)
+        distances = np.linalg.norm(centres[:, None] - found[None], axis=2)
         near = np.exp(-_FALL * distances)
-        return np.asarray(_OVERLAP_SHARE * self.overlaps() + (1 - _OVERLAP_SHARE) * near)
+        return np.asarray(_OVERLAP_SHARE * overlaps + (1 - _OVERLAP_SHARE) * near)
 
 
 def object_suspects(
@@ -155,15 +157,16 @@ def _shares_right(judged: Judged) -> IsotonicRegression | None:
     """Return what tells how many detections with about a score are right; None without any."""
     if not len(judged):
         return None
-    rising = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip")
-    return rising.fit(judged["score"], (judged["error"] == NONE).astype(np.float32))
+    rising = IsotonicRegression(y_min=0, y_max=1)
+    # In float32, scores that are near to each other would be taken for one.
+    return rising.fit(judged["score"].astype(np.float64), judged["error"] == NONE)
 
 
 def _least_similarity(predictions: PredictionsFile, mistakes: ObjectMistakes) -> float:
     """Return the least similarity above 0 of any annotation with any detection; 1 without any."""
     least = 1.0
     for image in _images(predictions, mistakes):
-        similarities = image.similarities()
+        similarities = image.similarities(image.overlaps())
         least = similarities[similarities > 0].min(initial=least)
     return float(least)
 
@@ -178,7 +181,7 @@ def _inputs(image: _Image, rising: IsotonicRegression | None, least: float) -> d
         rising: Turns scores into the share of detections that are right.
         least: The least similarity above 0 in any image.
     """
-    scores = image.judged["score"]
+    overlaps, scores = image.overlaps(), image.judged["score"].astype(np.float64)
     shares = rising.transform(scores) if rising is not None and len(scores) else np.zeros(0)
     return {
         "pred_labels": image.judged["label"].astype(np.int64),
@@ -186,7 +189,7 @@ def _inputs(image: _Image, rising: IsotonicRegression | None, least: float) -> d
         "pred_bboxes": image.found_boxes,
         "lab_labels": image.labels,
         "lab_bboxes": image.boxes,
-        "similarity_matrix": image.similarities(),
-        "iou_matrix": image.overlaps(),
+        "similarity_matrix": image.similarities(overlaps),
+        "iou_matrix": overlaps,
         "min_possible_similarity": least,
     }
