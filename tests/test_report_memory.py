@@ -159,6 +159,9 @@ def test_memory_of_a_report_grows_no_faster_than_its_table(tmp_path: Path) -> No
         # Arrow's own allocator keeps some tens of megabytes back, more or less by chance.
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "OMP_NUM_THREADS": "1",  # its threads do not survive a fork
+        # Else it is chance into which holes of the heap pictures fit.
+        "MALLOC_ARENA_MAX": "1",
+        "MALLOC_MMAP_THRESHOLD_": "65536",
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
     }
     words = [sys.executable, "-c", REPORTS, *map(str, tables)]
