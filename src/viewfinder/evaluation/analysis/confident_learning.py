@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FEW = "May not flag all label issues"
-_VALUES_AT_ONCE = 2**16
+_VALUES_AT_ONCE = 2**17
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating]
