@@ -1,7 +1,8 @@
 """Photos into batches: ours against torchvision's ImageFolder, timm's loader and the bare decoder.
 
-All crop a random part to 224 x 224 pixels, mirror half of the images, use the same number of
-workers and end with a normalised float32 batch in the training process.
+All crop a random part to 224 x 224 pixels, mirror half of the images and use the same number of
+workers. They end with a batch in the training process: normalised float32, or uint8 as it leaves
+the workers.
 """
 
 import argparse
@@ -35,17 +36,16 @@ def ours(
     normalised: bool = True,
 ) -> Contestant:
     """Return one epoch of our loader."""
-    import albumentations as A
-
     from viewfinder.data.loading.batch_augmentation import Flip
     from viewfinder.data.loading.datamodule import VisionDataModule
+    from viewfinder.data.loading.random_crop import RandomResizedCrop
     from viewfinder.data.loading.views import ClassLabel
 
     data = VisionDataModule(
         dataset="photos",
         view=ClassLabel(),
         size=(SIDE, SIDE),
-        augmentations={"crop": A.RandomResizedCrop(size=(SIDE, SIDE)), "flip": Flip()},
+        augmentations={"crop": RandomResizedCrop(), "flip": Flip()},
         batch_size=batch_size,
         num_workers=workers,
         worker_type=worker_type,
@@ -65,23 +65,23 @@ def ours(
     return epoch
 
 
-def of_torchvision(folder: Path, workers: int, batch_size: int) -> Contestant:
+def of_torchvision(
+    folder: Path, workers: int, batch_size: int, *, normalised: bool = True
+) -> Contestant:
     """Return one epoch over an ImageFolder with v2 transforms."""
     from torch.utils.data import DataLoader
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
-    transform = v2.Compose(
-        [
-            v2.ToImage(),
-            v2.RandomResizedCrop(SIDE, antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(MEAN, STD),
-        ]
-    )
+    steps = [
+        v2.ToImage(),
+        v2.RandomResizedCrop(SIDE, antialias=True),
+        v2.RandomHorizontalFlip(),
+    ]
+    if normalised:
+        steps += [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
     loader = DataLoader(
-        ImageFolder(folder, transform),
+        ImageFolder(folder, v2.Compose(steps)),
         batch_size,
         shuffle=True,
         drop_last=True,
@@ -91,7 +91,7 @@ def of_torchvision(folder: Path, workers: int, batch_size: int) -> Contestant:
     return lambda: _count(images for images, _ in loader)
 
 
-def of_timm(folder: Path, workers: int, batch_size: int) -> Contestant:
+def of_timm(folder: Path, workers: int, batch_size: int, *, normalised: bool = True) -> Contestant:
     """Return one epoch of timm's own training loader; it normalises in the training process."""
     from timm.data import create_dataset, create_loader
 
@@ -108,7 +108,8 @@ def of_timm(folder: Path, workers: int, batch_size: int) -> Contestant:
         persistent_workers=True,
         device=torch.device("cpu"),
     )
-    return lambda: _count(images for images, _ in loader)
+    batches = loader if normalised else loader.loader
+    return lambda: _count(images for images, _ in batches)
 
 
 def _count(batches: Iterable[torch.Tensor]) -> int:
@@ -145,27 +146,30 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--size", type=int, nargs=2, default=(375, 500), help="height and width")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     sizes = (options.workers, options.batch_size)
     keep_freed_memory()
-    print_surroundings("torch", "torchvision", "timm", "albumentations", "opencv-python-headless")
+    print_surroundings("torch", "torchvision", "timm", "simplejpeg", "opencv-python-headless")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photos"
-        write_photos(folder, options.images)
+        write_photos(folder, options.images, options.size)
         split_of_folder(folder, Path(name), "photos")
         contents = [path.read_bytes() for path in sorted(folder.glob("*/*.jpg"))]
         kilobytes = sum(map(len, contents)) / len(contents) / 1000
-        print(f"{options.images} photos of 500 x 375 pixels, {kilobytes:.0f} kB each; {options}")
+        print(f"photos of {kilobytes:.0f} kB each; {options}")
         contestants = {
             "bare decoder": bare(contents, options.workers),
             "viewfinder, threads": ours(Path(name), *sizes),
-            "viewfinder, threads, uint8 batches": ours(Path(name), *sizes, normalised=False),
+            "viewfinder, threads, uint8": ours(Path(name), *sizes, normalised=False),
             "viewfinder, processes": ours(Path(name), *sizes, "process"),
             "torchvision": of_torchvision(folder, *sizes),
+            "torchvision, uint8": of_torchvision(folder, *sizes, normalised=False),
             "timm": of_timm(folder, *sizes),
+            "timm, uint8": of_timm(folder, *sizes, normalised=False),
         }
         print_ratios(race(contestants, options.rounds), "viewfinder, threads")
 

@@ -31,9 +31,9 @@ def photo(seed: int, height: int = 375, width: int = 500) -> bytes:
     return buffer.getvalue()
 
 
-def write_photos(folder: Path, count: int, classes: int = 10) -> None:
-    """Write photos into one folder a class."""
+def write_photos(folder: Path, count: int, size: tuple[int, int], classes: int = 10) -> None:
+    """Write photos of one height and width into one folder a class."""
     for number in range(count):
         path = folder / f"class_{number % classes}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(photo(number))
+        path.write_bytes(photo(number, *size))

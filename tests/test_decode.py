@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from split_project import encode, picture
 
-from viewfinder.data.loading.decode import Decoder, decode_image, decode_roughly
+from viewfinder.data.loading.decode import (
+    Decoder,
+    decode_for_crop,
+    decode_image,
+    decode_roughly,
+)
 from viewfinder.errors import ViewfinderError
 
 HEIGHT, WIDTH = 37, 53
@@ -169,12 +174,28 @@ def test_rough_decoding_keeps_brightness_and_the_mean_colour() -> None:
     assert np.abs(rough - exact).mean() < 2
 
 
+def test_decoding_for_crops_is_a_level_or_two_off() -> None:
+    content = encode(64 + picture(3, 96) // 2, "JPEG", quality=90)
+    exact, rough, for_crop = (
+        decode(content, "a").astype(int)
+        for decode in (decode_image, decode_roughly, decode_for_crop)
+    )
+    assert (for_crop != rough).any()
+    luminance = np.array([0.299, 0.587, 0.114])
+    assert np.abs((for_crop - exact) @ luminance).max() < 2
+    assert np.abs((for_crop - exact).mean(axis=(0, 1))).max() < 2
+    assert np.abs(for_crop - exact).mean() < 2
+
+
+@pytest.mark.parametrize("decode", [decode_roughly, decode_for_crop])
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) -> None:
+def test_rough_decoding_turns_images_as_their_exif_data_say(
+    decode: Decoder, orientation: int
+) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     content = encode(scene(), "JPEG", exif=exif)
-    assert (decode_roughly(content, "a") == decode_image(content, "a")).all()
+    assert (decode(content, "a") == decode_image(content, "a")).all()
 
 
 def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:
@@ -190,6 +211,7 @@ def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:
     assert decode_roughly(moved, "a").shape == (width, height, 3)
 
 
+@pytest.mark.parametrize("decode", [decode_roughly, decode_for_crop])
 @pytest.mark.parametrize("reduction", [1, 2])
 @pytest.mark.parametrize(
     "content",
@@ -200,12 +222,14 @@ def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:
     ],
     ids=["grey", "PNG", "CMYK"],
 )
-def test_rough_decoding_of_other_files_is_exact(content: bytes, reduction: Any) -> None:
-    rough = decode_roughly(content, "a", reduction)
+def test_rough_decoding_of_other_files_is_exact(
+    decode: Decoder, content: bytes, reduction: Any
+) -> None:
+    rough = decode(content, "a", reduction)
     assert (rough == decode_image(content, "a", reduction)).all()
 
 
-@pytest.mark.parametrize("decode", [decode_image, decode_roughly])
+@pytest.mark.parametrize("decode", [decode_image, decode_roughly, decode_for_crop])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("reduction", [1, 2])
 def test_damaged_files_are_refused_by_name(decode: Decoder, kind: str, reduction: Any) -> None:

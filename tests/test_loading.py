@@ -21,6 +21,7 @@ from split_project import encode, picture
 from viewfinder.data.archive import Archive, write_checksums
 from viewfinder.data.loading.batch_augmentation import Flip, Shift, uniform
 from viewfinder.data.loading.datamodule import VisionDataModule
+from viewfinder.data.loading.random_crop import RandomResizedCrop
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import (
@@ -173,7 +174,8 @@ AUGMENTATIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "none": dict,
     "affine": lambda: {"affine": A.Affine(rotate=(-10, 10), p=1.0)},
     "flip_color": lambda: {"flip": A.HorizontalFlip(p=0.5), "color": A.ColorJitter(p=1.0)},
-    "crop_flip": lambda: {"crop": A.RandomResizedCrop(size=SIZE), "flip": Flip()},
+    "crop_flip": lambda: {"crop": RandomResizedCrop(), "flip": Flip()},
+    "crop_color": lambda: {"crop": RandomResizedCrop(), "color": A.ColorJitter(p=1.0)},
     "shift_flip": lambda: {"shift": Shift(padding=3), "flip": Flip()},
 }
 VIEWS: list[type[View]] = [
@@ -185,16 +187,19 @@ VIEWS: list[type[View]] = [
     Instances,
 ]
 CASES = [(view, name) for view in VIEWS for name in AUGMENTATIONS]
-BATCHWISE = ("crop_flip", "shift_flip")
+FOR_WHOLE_IMAGES = ("crop_flip", "crop_color", "shift_flip")
+# At this size no crop of the images is decoded at a smaller scale.
+NEVER_REDUCED = (128, 160)
 
 
 @pytest.mark.parametrize(
     ("view", "name"),
-    [(view, name) for view, name in CASES if view is ClassLabel or name not in BATCHWISE],
+    [(view, name) for view, name in CASES if view is ClassLabel or name not in FOR_WHOLE_IMAGES],
 )
 def test_cached_images_give_the_same_batches(project: Path, view: type[View], name: str) -> None:
+    size = NEVER_REDUCED if name.startswith("crop") else SIZE
     plain, cached, sharded = (
-        module(project, view(), augmentations=AUGMENTATIONS[name](), **options)
+        module(project, view(), augmentations=AUGMENTATIONS[name](), size=size, **options)
         for options in ({}, {"cache": "ram"}, {"cache": "ram", "dataset": "sharded"})
     )
     for split in ("train", "val", "test"):
@@ -229,7 +234,7 @@ def test_grey_batches_are_the_grey_of_coloured_ones(project: Path, name: str, ca
 
 
 @pytest.mark.parametrize("cache", ["none", "ram"])
-@pytest.mark.parametrize("name", ["crop_flip", "shift_flip", "flip_color"])
+@pytest.mark.parametrize("name", ["crop_flip", "crop_color", "shift_flip", "flip_color"])
 def test_batches_do_not_depend_on_who_loads_them(project: Path, name: str, cache: Any) -> None:
     alone, processes, threads = (
         batches(
@@ -249,25 +254,28 @@ def test_batches_do_not_depend_on_who_loads_them(project: Path, name: str, cache
     assert same(alone, threads)
 
 
-def test_an_augmentation_does_not_depend_on_the_batch_an_image_is_in(project: Path) -> None:
+@pytest.mark.parametrize("name", ["crop_flip", "shift_flip"])
+def test_an_augmentation_does_not_depend_on_the_batch_an_image_is_in(
+    project: Path, name: str
+) -> None:
     found = [
         {
-            name: image
+            found_id: image
             for batch in batches(
                 module(
                     project,
                     ClassLabel(),
-                    augmentations=AUGMENTATIONS["shift_flip"](),
+                    augmentations=AUGMENTATIONS[name](),
                     batch_size=size,
                 )
             )
-            for name, image in zip(batch["id"], batch["image"], strict=True)
+            for found_id, image in zip(batch["id"], batch["image"], strict=True)
         }
         for size in (3, 7)
     ]
     common = set(found[0]) & set(found[1])
     assert len(common) > 8
-    assert all(torch.equal(found[0][name], found[1][name]) for name in common)
+    assert all(torch.equal(found[0][one], found[1][one]) for one in common)
 
 
 def test_a_cache_beyond_the_free_memory_is_refused_with_both_figures(project: Path) -> None:
@@ -294,12 +302,21 @@ def test_a_damaged_image_is_named(
         list(module(tmp_path, ClassLabel(), **options).val_dataloader())
 
 
-def test_batch_augmentations_are_refused_where_boxes_must_move_along(project: Path) -> None:
-    with pytest.raises(ViewfinderError, match=r"shift, flip.*whole batches"):
-        module(project, Boxes(), augmentations=AUGMENTATIONS["shift_flip"]())
-    mixed = {"flip": Flip(), "affine": A.Affine()}
-    with pytest.raises(ViewfinderError, match=r"Flip, Affine.*come last"):
-        module(project, ClassLabel(), augmentations=mixed)
+@pytest.mark.parametrize("name", FOR_WHOLE_IMAGES)
+@pytest.mark.parametrize("view", [Boxes, SemanticMask])
+def test_what_moves_pixels_alone_is_refused_where_boxes_or_masks_must_move_along(
+    project: Path, view: type[View], name: str
+) -> None:
+    with pytest.raises(ViewfinderError, match=rf"{name.replace('_', ', ')}.*can't move boxes"):
+        module(project, view(), augmentations=AUGMENTATIONS[name]())
+
+
+def test_augmentations_in_an_order_that_can_not_be_are_refused(project: Path) -> None:
+    for kinds in ([Flip, A.Affine], [A.Affine, RandomResizedCrop], [RandomResizedCrop] * 2):
+        mixed = {str(number): kind() for number, kind in enumerate(kinds)}
+        names = ", ".join(kind.__name__ for kind in kinds)
+        with pytest.raises(ViewfinderError, match=rf"{names}.*comes first.*come last"):
+            module(project, ClassLabel(), augmentations=mixed)
 
 
 # --- what batch augmentations do ----------------------------------------------------------------
@@ -352,14 +369,13 @@ def test_draws_are_even_and_without_correlation() -> None:
         ((200, 200), False, False, 1),
         ((375, 500), True, False, 1),
         ((3024, 3024), True, False, 2),
-        ((3024, 3024), True, True, 1),
     ],
 )
 def test_images_are_reduced_only_if_the_model_would_see_no_less(
     frame: tuple[int, int], augmented: bool, annotated: bool, expected: int
 ) -> None:
     # The smallest crop of 3024 x 3024 pixels is about 741 x 741: enough for half of the scale.
-    transform = Transform((224, 224), augmentations=[A.RandomResizedCrop(size=(224, 224))])
+    transform = Transform((224, 224), augmentations=[RandomResizedCrop()])
     assert transform.reduction(frame, augmented=augmented, annotated=annotated) == expected
 
 

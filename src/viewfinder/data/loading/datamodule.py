@@ -112,10 +112,11 @@ class VisionDataModule(pl.LightningDataModule):
         self.classes = view.classes(self.splits[splits[0]])
         transforms: Sequence[Any] = list((augmentations or {}).values())
         self.transform = Transform(size, interpolation, transforms, channels)
-        if self.transform.of_batches and not isinstance(view, WholeImageView):
+        if self.transform.for_whole_images and not isinstance(view, WholeImageView):
             raise ViewfinderError(
-                f"The augmentations {', '.join(augmentations or {})} hold one of whole batches, "
-                "which can't move boxes or masks along. Use albumentations transforms instead."
+                f"The augmentations {', '.join(augmentations or {})} hold a random crop of "
+                "viewfinder's or one of whole batches, which can't move boxes or masks along. Use "
+                "albumentations transforms instead."
             )
         self._datasets: dict[Split, SplitDataset] = {}
 

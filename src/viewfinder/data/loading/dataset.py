@@ -12,8 +12,15 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from viewfinder.data.loading.augmentation import Generators
-from viewfinder.data.loading.decode import Reduction, decode_image, decode_roughly
+from viewfinder.data.loading.decode import (
+    Decoder,
+    Reduction,
+    decode_for_crop,
+    decode_image,
+    decode_roughly,
+)
 from viewfinder.data.loading.pixel_cache import PixelCache
+from viewfinder.data.loading.random_crop import Part
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.sampler import SampleKey
 from viewfinder.data.loading.split_file import SplitFile
@@ -22,6 +29,8 @@ from viewfinder.data.loading.views import View, WholeImageView
 
 Item = dict[str, Any]
 Batch = dict[str, Any]
+Rows = Sequence[Mapping[str, Any]]
+Numbers = NDArray[np.int64]
 
 _ANNOTATIONS = frozenset({"mask", "objects"})
 
@@ -56,12 +65,17 @@ class SplitDataset(Dataset[Item]):
         self._by_rows = view.row_targets if isinstance(view, WholeImageView) else None
         self._annotated = bool(_ANNOTATIONS & set(view.columns))
         self._columns = [*(name for name in view.columns if name != "image"), "height", "width"]
-        resampled = seed is not None and transform.before_resize
-        self._decode = decode_roughly if resampled else decode_image
+        self._resampled = seed is not None and transform.resamples
+        self._decode = self._decoder()
         self._cache: PixelCache | None = None
         if cached:
-            resize = None if resampled else transform.resized
+            resize = None if self._resampled else transform.resized
             self._cache = PixelCache(split, self._decode, self._reduction, resize, transform.size)
+
+    def _decoder(self) -> Decoder:
+        if not self._resampled:
+            return decode_image
+        return decode_for_crop if self.transform.crops else decode_roughly
 
     def for_thread(self) -> "SplitDataset":
         """Return the same data set for use in another thread at the same time."""
@@ -89,50 +103,74 @@ class SplitDataset(Dataset[Item]):
         names = {"id": [row["id"] for row in rows]}
         room = _new_images(len(rows), self.transform.size)
         images = room.numpy()
-        if self._takes_whole_batches():
-            assert self._by_rows is not None
-            assert self._cache is not None
+        if self._by_rows is None or (self.seed is not None and self.transform.of_single_images):
+            targets = self._fill_with_samples(images, rows, epochs, indices)
+        else:
+            self._fill(images, rows, epochs, indices)
+            targets = self._by_rows(rows)
+        if self.seed is not None:
+            self.transform.on_batch(images, self.seed, epochs, indices)
+        return names | {"image": self._input(room)} | targets
+
+    def _fill(
+        self, images: NDArray[np.uint8], rows: Rows, epochs: Numbers, indices: Numbers
+    ) -> None:
+        """Fill a batch whose images need nothing but their crop and the model's input size."""
+        if self._cache is not None and not self._resampled:
             self._cache.read(indices, images)
-            self._augment(images, epochs, indices)
-            return names | {"image": self._input(room)} | self._by_rows(rows)
-        draws = self._draws(keys)
+            return
+        for room, image in zip(images, self._images(rows, epochs, indices), strict=True):
+            self.transform.resize_into(image, room)
+
+    def _fill_with_samples(
+        self, images: NDArray[np.uint8], rows: Rows, epochs: Numbers, indices: Numbers
+    ) -> Batch:
+        """Fill a batch sample by sample, and return its targets."""
+        draws = self._draws(epochs, indices)
         targets = []
-        for place, image in enumerate(self._images(indices, rows)):
+        for place, image in enumerate(self._images(rows, epochs, indices)):
             sample = self._sample(rows[place], image, draws[place])
             # Copied at once: to free many arrays together gives their memory back to the system.
             images[place] = sample.image
             if self._by_rows is None:
                 targets.append(self.view.targets(sample))
-        self._augment(images, epochs, indices)
-        joined = collate(targets) if self._by_rows is None else self._by_rows(rows)
-        return names | {"image": self._input(room)} | joined
+        return collate(targets) if self._by_rows is None else self._by_rows(rows)
 
-    def _takes_whole_batches(self) -> bool:
-        """Tell whether no image needs work of its own."""
-        single_work = self.seed is not None and (
-            self.transform.before_resize or self.transform.after_resize
-        )
-        return self._cache is not None and not single_work and isinstance(self.view, WholeImageView)
-
-    def _images(
-        self, indices: NDArray[np.int64], rows: Sequence[Mapping[str, Any]]
-    ) -> Iterator[NDArray[np.uint8]]:
+    def _images(self, rows: Rows, epochs: Numbers, indices: Numbers) -> Iterator[NDArray[np.uint8]]:
         """Yield decoded images one at a time: each is used while the processor's cache holds it."""
+        frames = [(row["height"], row["width"]) for row in rows]
+        parts = self._parts(frames, epochs, indices)
         if self._cache is not None:
-            yield from map(self._cache.image, indices)
+            for index, frame, part in zip(indices, frames, parts, strict=True):
+                image = self._cache.image(index)
+                yield image if part is None else part.of(image, self._reduction(*frame))
             return
-        for content, row in zip(self.split.images(indices), rows, strict=True):
-            reduction = self._reduction(row["height"], row["width"])
-            yield self._decode(memoryview(content), row["id"], reduction)
+        contents = self.split.images(indices)
+        for content, row, frame, part in zip(contents, rows, frames, parts, strict=True):
+            reduction = (
+                self._reduction(*frame) if part is None else self.transform.reduction_of_part(part)
+            )
+            image = self._decode(memoryview(content), row["id"], reduction)
+            yield image if part is None else part.of(image, reduction)
+
+    def _parts(
+        self, frames: Sequence[tuple[int, int]], epochs: Numbers, indices: Numbers
+    ) -> Sequence[Part | None]:
+        """Return the random crop of each image, None for the whole of it."""
+        whole = [None] * len(frames)
+        if self.seed is None:
+            return whole
+        return self.transform.parts(frames, self.seed, epochs, indices) or whole
 
     def _reduction(self, height: int, width: int) -> Reduction:
         return self.transform.reduction(
             (height, width), augmented=self.seed is not None, annotated=self._annotated
         )
 
-    def _draws(self, keys: Sequence[SampleKey]) -> list[Generators | None]:
+    def _draws(self, epochs: Numbers, indices: Numbers) -> list[Generators | None]:
         if self.seed is None:
-            return [None] * len(keys)
+            return [None] * len(indices)
+        keys = zip(epochs.tolist(), indices.tolist(), strict=True)
         return self.transform.draw([(self.seed, *key) for key in keys])
 
     def _sample(
@@ -144,12 +182,6 @@ class SplitDataset(Dataset[Item]):
         if self.view.keeps_boxes and len(transformed.boxes) < len(sample.boxes):
             return self.transform.drawn(sample, None)
         return transformed
-
-    def _augment(
-        self, images: NDArray[np.uint8], epochs: NDArray[np.int64], indices: NDArray[np.int64]
-    ) -> None:
-        if self.seed is not None:
-            self.transform.on_batch(images, self.seed, epochs, indices)
 
     def _input(self, images: Tensor) -> Tensor:
         """Return the model's input, [B, channels, H, W], of RGB images [B, H, W, 3]."""

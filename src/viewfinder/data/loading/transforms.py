@@ -1,7 +1,7 @@
 """From a decoded sample to the model's input."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import cv2
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from viewfinder.data.loading.augmentation import Augmentation, Generators, generators
 from viewfinder.data.loading.batch_augmentation import BatchAugmentation, uniform
 from viewfinder.data.loading.decode import REDUCTIONS, Reduction
+from viewfinder.data.loading.random_crop import Part, RandomResizedCrop
 from viewfinder.data.loading.sample import Sample
 from viewfinder.errors import ViewfinderError
 
@@ -45,21 +46,27 @@ class Transform:
     """Augments a sample, if asked to, and brings it to the model's input size.
 
     The outcome depends on the sample and the seed alone, never on the process it runs in.
-    Flips and colour changes at the end of the augmentations come after the resize, where there are
-    fewer pixels; all other transforms come before it, and those of whole batches at the very end.
+    A random crop comes first, before the image is decoded. Flips and colour changes at the end of
+    the augmentations come after the resize, where there are fewer pixels, and so does whatever
+    follows a random crop; all other transforms come before it, those of whole batches at the very
+    end.
 
     Args:
         size: Height and width of the model's input, pixels.
         interpolation: How pixels are resampled.
-        augmentations: Albumentations transforms and, behind them, batch augmentations, in order.
+        augmentations: At most one random crop, Albumentations transforms and batch augmentations,
+            in this order.
         channels: 1 makes images grey at last, 3 leaves them RGB.
 
     Attributes:
-        before_resize: Whether augmentations see the image before it has the model's input size.
-        after_resize: Whether augmentations of single images follow.
+        crops: Whether there is a random crop.
+        resamples: Whether augmentations change more than the place and colour of pixels.
+        of_single_images: Whether an augmentation needs a sample of its own.
+        for_whole_images: Whether there are augmentations that boxes and masks do not follow: a
+            random crop, or those of whole batches.
 
     Raises:
-        ViewfinderError: If a batch augmentation stands before a transform of single images.
+        ViewfinderError: If the augmentations stand in another order.
     """
 
     def __init__(
@@ -72,28 +79,55 @@ class Transform:
         self.size = size
         self.channels = channels
         self.interpolation = _INTERPOLATION[interpolation]
-        before, after, self._of_batches = _arrange(augmentations)
+        self._crop, single, self._of_batches = _kinds(augmentations)
+        before, after = ([], single) if self._crop else _around_resize(single)
         self._before = Augmentation(before) if before else None
         self._after = Augmentation(after) if after else None
-        self._crop = _smallest_crop(before)
-        self.before_resize = bool(before)
-        self.after_resize = bool(after)
-        self.of_batches = bool(self._of_batches)
+        self.crops = self._crop is not None
+        self.resamples = self.crops or bool(before)
+        self.of_single_images = bool(single)
+        self.for_whole_images = self.crops or bool(self._of_batches)
 
     def __call__(self, sample: Sample, seed: Sequence[int] | None = None) -> Sample:
-        """Transform one sample.
+        """Transform one sample; a random crop leaves it no annotations but its class.
 
         Args:
             sample: The decoded sample.
             seed: Numbers that the augmentation is drawn from; None only resizes.
         """
-        sample = self.drawn(sample, None if seed is None else self.draw([seed])[0])
-        images = sample.image[None]
-        if seed is not None and self._of_batches:
-            first, epoch, row = (*seed, 0, 0)[:3]
-            images = images.copy()
-            self.on_batch(images, first, np.array([epoch]), np.array([row]))
+        if seed is None:
+            sample = self.drawn(sample, None)
+            return replace(sample, image=self.grey(sample.image[None])[0])
+        first, *key = (*seed, 0, 0)[:3]
+        epochs, rows = np.array([key]).T
+        parts = self.parts([sample.image.shape[:2]], first, epochs, rows)
+        if parts is not None:
+            sample = Sample(parts[0].of(sample.image, 1), label=sample.label)
+        sample = self.drawn(sample, self.draw([seed])[0])
+        images = sample.image[None].copy()
+        self.on_batch(images, first, epochs, rows)
         return replace(sample, image=self.grey(images)[0])
+
+    def parts(
+        self,
+        frames: Sequence[tuple[int, ...]],
+        seed: int,
+        epochs: NDArray[np.int64],
+        rows: NDArray[np.int64],
+    ) -> list[Part] | None:
+        """Return the random crop of each image; None if there is none.
+
+        Args:
+            frames: Height and width of each image, pixels.
+            seed: Seed of the training.
+            epochs: Epoch of each image, int64 [B].
+            rows: Row of each image, int64 [B].
+        """
+        if self._crop is None:
+            return None
+        stream = len(self._of_batches)  # those below belong to the batch augmentations
+        numbers = uniform(seed, stream, epochs, rows, self._crop.draws)
+        return self._crop.parts(np.array(frames), numbers)
 
     def draw(self, seeds: Sequence[Sequence[int]]) -> list[Generators | None]:
         """Return what the augmentation of each sample draws from, for ``drawn``.
@@ -147,30 +181,32 @@ class Transform:
     def reduction(self, frame: tuple[int, int], *, augmented: bool, annotated: bool) -> Reduction:
         """Return the largest scale reduction at which an image loses nothing the model would see.
 
-        Every pixel of the model's input must still be made of one pixel or more. A random resized
-        crop is reckoned with at its smallest. Any other augmentation before the resize needs the
-        whole image; so does a crop where boxes or masks must follow it exactly. Without a crop they
-        follow exactly where the reduction divides the sides.
+        Every pixel of the model's input must still be made of one pixel or more. A random crop is
+        reckoned with at its smallest. Any other augmentation before the resize needs the whole
+        image. Boxes and masks follow exactly where the reduction divides the sides.
 
         Args:
             frame: Height and width of the image, pixels.
             augmented: Whether the image will be augmented.
             annotated: Whether boxes or masks go with it.
         """
+        if augmented and self._crop:
+            return self._largest_reduction(self._crop.smallest(*frame))
+        if augmented and self._before:
+            return 1
+        return self._largest_reduction(frame, exact=annotated)
+
+    def reduction_of_part(self, part: Part) -> Reduction:
+        """Return the largest scale reduction at which a random crop loses nothing."""
+        return self._largest_reduction((part.height, part.width))
+
+    def _largest_reduction(self, frame: tuple[int, int], *, exact: bool = False) -> Reduction:
         (height, width), needed = frame, self.size
-        if augmented and self.before_resize:
-            if self._crop is None or annotated:
-                return 1
-            needed = self._crop.size
-            height, width = self._crop.smallest(height, width)
-        fitting = [
-            reduction
-            for reduction in REDUCTIONS
-            if height // reduction >= needed[0]
-            and width // reduction >= needed[1]
-            and not (annotated and (height % reduction or width % reduction))
-        ]
-        return fitting[-1] if fitting else 1
+        for reduction in reversed(REDUCTIONS):
+            large = height // reduction >= needed[0] and width // reduction >= needed[1]
+            if large and not (exact and (height % reduction or width % reduction)):
+                return reduction
+        return 1
 
     def resized(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return an image [H, W, 3] at the model's input size."""
@@ -178,6 +214,13 @@ class Transform:
             return np.ascontiguousarray(image)
         resized = cv2.resize(image, self.size[::-1], interpolation=self.interpolation)
         return np.asarray(resized, np.uint8)
+
+    def resize_into(self, image: NDArray[np.uint8], room: NDArray[np.uint8]) -> None:
+        """Write an image [H, W, 3] at the model's input size into ``room``, without a copy."""
+        if image.shape == room.shape:
+            room[:] = image
+        else:
+            cv2.resize(image, self.size[::-1], dst=room, interpolation=self.interpolation)
 
     def _resized(self, sample: Sample) -> Sample:
         image = self.resized(sample.image)
@@ -198,48 +241,28 @@ class Transform:
         )
 
 
-@dataclass(frozen=True)
-class _Crop:
-    """What is known of a random resized crop: its outcome and its smallest part of the image."""
-
-    size: tuple[int, int]
-    least_area: float
-    ratio: tuple[float, float]
-
-    def smallest(self, height: int, width: int) -> tuple[int, int]:
-        """Return the least height and width of a crop; very long images are cut to the ratio."""
-        area = self.least_area * height * width
-        least, most = self.ratio
-        return (
-            int(min(height, width / least, (area / most) ** 0.5)),
-            int(min(width, height * most, (area * least) ** 0.5)),
-        )
-
-
-def _arrange(
+def _kinds(
     augmentations: Sequence[Any],
-) -> tuple[list[Any], list[Any], list[BatchAugmentation]]:
-    """Divide augmentations into those before the resize, after it, and of whole batches."""
-    single = [item for item in augmentations if not isinstance(item, BatchAugmentation)]
-    if any(isinstance(item, BatchAugmentation) for item in augmentations[: len(single)]):
+) -> tuple[RandomResizedCrop | None, list[Any], list[BatchAugmentation]]:
+    """Divide augmentations into the crop, those of single images, and those of whole batches."""
+    crops = [item for item in augmentations if isinstance(item, RandomResizedCrop)]
+    of_batches = [item for item in augmentations if isinstance(item, BatchAugmentation)]
+    single = [item for item in augmentations if item not in [*crops, *of_batches]]
+    if len(crops) > 1 or [*crops, *single, *of_batches] != list(augmentations):
         names = ", ".join(type(item).__name__ for item in augmentations)
         raise ViewfinderError(
-            f"The augmentations are {names}, but those of whole batches come last. "
+            f"The augmentations are {names}, but a RandomResizedCrop of viewfinder's comes first "
+            "and there is one at most, and those of whole batches come last. "
             "Change their order in conf/augment/."
         )
+    return (crops[0] if crops else None), single, of_batches
+
+
+def _around_resize(single: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Divide augmentations of single images into those before the resize and after it."""
     sized = [n for n, item in enumerate(single) if type(item).__name__ not in _SIZELESS]
     first_after = sized[-1] + 1 if sized else 0
-    return single[:first_after], single[first_after:], list(augmentations[len(single) :])
-
-
-def _smallest_crop(before: Sequence[Any]) -> _Crop | None:
-    """Return the crop, if it is the only augmentation that sees the image's own size."""
-    sized = [item for item in before if type(item).__name__ not in _SIZELESS]
-    if len(sized) != 1 or type(sized[0]).__name__ != "RandomResizedCrop" or sized[0].p < 1:
-        return None
-    crop = sized[0]
-    height, width = crop.size
-    return _Crop((height, width), min(crop.scale), (min(crop.ratio), max(crop.ratio)))
+    return list(single[:first_after]), list(single[first_after:])
 
 
 def _resize_instances(instances: NDArray[np.uint8], target: tuple[int, int]) -> NDArray[np.uint8]:

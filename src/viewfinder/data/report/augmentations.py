@@ -30,12 +30,12 @@ class Column:
     Attributes:
         name: Of the augmentation.
         pictures: The images, with their annotations drawn.
-        of_batches: Whether it augments whole batches, and thus moves no annotations.
+        for_whole_images: Whether boxes and masks do not follow it.
     """
 
     name: str
     pictures: list[Shown]
-    of_batches: bool
+    for_whole_images: bool
 
 
 def show_augmentations(
@@ -52,8 +52,10 @@ def show_augmentations(
         The images as they are and under each augmentation that can be applied; and of the others,
         by name, why not.
     """
-    plain, as_it_is = Transform(size, "area"), Column(AS_IT_IS, [], of_batches=False)
-    columns = {name: Column(name, [], each.of_batches) for name, each in augmentations.items()}
+    plain, as_it_is = Transform(size, "area"), Column(AS_IT_IS, [], for_whole_images=False)
+    columns = {
+        name: Column(name, [], each.for_whole_images) for name, each in augmentations.items()
+    }
     refused: dict[str, str] = {}
     for index in choose_rows(split, _SAMPLES, _SEED):
         row = split.row(index, SAMPLE_COLUMNS)

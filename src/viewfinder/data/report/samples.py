@@ -54,8 +54,8 @@ def read_sample(row: Mapping[str, Any]) -> Sample:
 def augmented(sample: Sample, name: str, transform: Transform, seed: Sequence[int]) -> Sample:
     """Return a sample under an augmentation, boxes, masks and instances as it leaves them.
 
-    Those of whole batches move pixels alone, and serve tasks that know no places: of these the
-    image comes back without annotations.
+    Random crops and those of whole batches move pixels alone, and serve tasks that know no places:
+    of these the image comes back without annotations.
 
     Args:
         sample: The sample.
@@ -66,7 +66,7 @@ def augmented(sample: Sample, name: str, transform: Transform, seed: Sequence[in
     Raises:
         ViewfinderError: If it can't be applied.
     """
-    shown = Sample(sample.image) if transform.of_batches else sample
+    shown = Sample(sample.image) if transform.for_whole_images else sample
     try:
         after = transform(shown, seed)
         if after.image.dtype != np.uint8 or after.image.shape != (*transform.size, 3):
