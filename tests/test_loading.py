@@ -22,6 +22,7 @@ from viewfinder.data.archive import Archive, write_checksums
 from viewfinder.data.loading.batch_augmentation import Flip, Shift, uniform
 from viewfinder.data.loading.datamodule import VisionDataModule
 from viewfinder.data.loading.random_crop import RandomResizedCrop
+from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.split_file import SplitFile
 from viewfinder.data.loading.transforms import Transform
 from viewfinder.data.loading.views import (
@@ -383,6 +384,21 @@ def test_an_augmentation_that_may_zoom_in_needs_the_whole_image() -> None:
     for augmentation, expected in ((A.Affine(), 1), (A.HorizontalFlip(), 4)):
         transform = Transform((100, 100), augmentations=[augmentation])
         assert transform.reduction((400, 400), augmented=True, annotated=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("size", "method"),
+    [
+        ((20, 30), cv2.INTER_AREA),
+        ((40, 30), cv2.INTER_LINEAR),
+        ((20, 80), cv2.INTER_LINEAR),
+        ((80, 90), cv2.INTER_LINEAR),
+    ],
+)
+def test_area_is_linear_where_an_image_grows(size: tuple[int, int], method: int) -> None:
+    pixels = picture(3, 64)[:36, :42]
+    expected = cv2.resize(pixels, size[::-1], interpolation=method)
+    np.testing.assert_array_equal(Transform(size, "area")(Sample(pixels)).image, expected)
 
 
 def test_a_reduced_image_keeps_its_boxes_and_masks_in_place(project: Path) -> None:

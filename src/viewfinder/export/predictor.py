@@ -24,8 +24,8 @@ class OnnxPredictor:
         task: Name of the task.
         classes: Class names.
         preprocessing: What the images must be: ``layout``, ``color``, ``dtype``, ``height``,
-            ``width``, ``interpolation``; and what the graph does itself: ``normalisation``,
-            ``mean``, ``std``.
+            ``width``, ``interpolation`` (``area`` is ``linear`` for images that grow); and what the
+            graph does itself: ``normalisation``, ``mean``, ``std``.
         thresholds: Of each class where images may show several, the probability or score from
             which on it is told.
         metadata: All entries of the file.

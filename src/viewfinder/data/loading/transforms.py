@@ -53,7 +53,8 @@ class Transform:
 
     Args:
         size: Height and width of the model's input, pixels.
-        interpolation: How pixels are resampled.
+        interpolation: How pixels are resampled; ``area`` makes means of those of images that shrink
+            and is ``linear`` for others, which would come out in blocks.
         augmentations: At most one random crop, Albumentations transforms and batch augmentations,
             in this order.
         channels: 1 makes images grey at last, 3 leaves them RGB.
@@ -78,7 +79,7 @@ class Transform:
     ) -> None:
         self.size = size
         self.channels = channels
-        self.interpolation = _INTERPOLATION[interpolation]
+        self._interpolation = _INTERPOLATION[interpolation]
         self._crop, single, self._of_batches = _kinds(augmentations)
         before, after = ([], single) if self._crop else _around_resize(single)
         self._before = Augmentation(before) if before else None
@@ -212,7 +213,7 @@ class Transform:
         """Return an image [H, W, 3] at the model's input size."""
         if image.shape[:2] == self.size:
             return np.ascontiguousarray(image)
-        resized = cv2.resize(image, self.size[::-1], interpolation=self.interpolation)
+        resized = cv2.resize(image, self.size[::-1], interpolation=self._method(image))
         return np.asarray(resized, np.uint8)
 
     def resize_into(self, image: NDArray[np.uint8], room: NDArray[np.uint8]) -> None:
@@ -220,7 +221,13 @@ class Transform:
         if image.shape == room.shape:
             room[:] = image
         else:
-            cv2.resize(image, self.size[::-1], dst=room, interpolation=self.interpolation)
+            cv2.resize(image, self.size[::-1], dst=room, interpolation=self._method(image))
+
+    def _method(self, image: NDArray[np.uint8]) -> int:
+        grows = image.shape[0] < self.size[0] or image.shape[1] < self.size[1]
+        if grows and self._interpolation == cv2.INTER_AREA:
+            return cv2.INTER_LINEAR
+        return self._interpolation
 
     def _resized(self, sample: Sample) -> Sample:
         image = self.resized(sample.image)
