@@ -1,7 +1,7 @@
 """Random crops that are chosen before their images are decoded.
 
-A photo larger than its crop needs is then decoded at a smaller scale, which takes a fraction of the
-time, and the crop goes straight into its batch.
+A photo larger than its crop needs is then decoded at a smaller scale, which takes less time, and
+the crop goes straight into its batch.
 """
 
 import math

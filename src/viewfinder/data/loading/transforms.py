@@ -254,7 +254,8 @@ def _kinds(
     """Divide augmentations into the crop, those of single images, and those of whole batches."""
     crops = [item for item in augmentations if isinstance(item, RandomResizedCrop)]
     of_batches = [item for item in augmentations if isinstance(item, BatchAugmentation)]
-    single = [item for item in augmentations if item not in [*crops, *of_batches]]
+    others = (RandomResizedCrop, BatchAugmentation)
+    single = [item for item in augmentations if not isinstance(item, others)]
     if len(crops) > 1 or [*crops, *single, *of_batches] != list(augmentations):
         names = ", ".join(type(item).__name__ for item in augmentations)
         raise ViewfinderError(
