@@ -15,7 +15,7 @@ from PIL import Image
 from rounds import print_surroundings
 from torchvision.io import ImageReadMode, decode_jpeg
 
-from viewfinder.data.loading.decode import decode_for_crop, decode_image, decode_roughly
+from viewfinder.data.loading.decode import decode_image, decode_roughly
 from viewfinder.process import keep_freed_memory
 
 Decode = Callable[[bytes], object]
@@ -47,7 +47,6 @@ DECODERS: dict[str, Decode] = {
     "Pillow, half the scale (draft)": _pillow_draft,
     "viewfinder, exact": lambda content: decode_image(content, "photo"),
     "viewfinder, where augmentations resample": lambda content: decode_roughly(content, "photo"),
-    "viewfinder, for random crops": lambda content: decode_for_crop(content, "photo"),
 }
 
 

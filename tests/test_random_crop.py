@@ -14,9 +14,9 @@ from split_project import encode, picture
 from torchvision.transforms.v2 import RandomResizedCrop as TorchvisionCrop
 
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.loading.batch_augmentation import uniform
+from viewfinder.data.loading.batch_augmentation import Flip, uniform
 from viewfinder.data.loading.datamodule import VisionDataModule
-from viewfinder.data.loading.decode import decode_for_crop, decode_image
+from viewfinder.data.loading.decode import decode_image, decode_roughly
 from viewfinder.data.loading.random_crop import Part, RandomResizedCrop
 from viewfinder.data.loading.sample import Sample
 from viewfinder.data.loading.transforms import Transform
@@ -47,8 +47,8 @@ def test_a_part_lies_within_its_image(frame: tuple[int, int]) -> None:
         top, left, height, width = parts(crop, *frame).T
         assert top.min() == left.min() == 0
         assert min(height.min(), width.min()) >= 1
-        assert (top + height).max() <= frame[0]
-        assert (left + width).max() <= frame[1]
+        assert (top + height).max() == frame[0]
+        assert (left + width).max() == frame[1]
 
 
 def test_areas_ratios_and_places_spread_over_all_that_is_allowed() -> None:
@@ -102,10 +102,14 @@ def test_the_smallest_part_is_a_bound() -> None:
         ((0.1, 1.0), (1.33, 0.75)),
         ((0.1, 1.0), (-1.0, 1.0)),
         ((0.1,), (0.75, 1.33)),
+        (0.5, (0.75, 1.33)),
+        (["a", 1], (0.75, 1.33)),
+        ((0.1, 1.0), "0.75,1.33"),
+        ((0.1, 1.0), (0.5, math.inf)),
     ],
 )
 def test_ranges_that_are_none_are_refused(scale: Any, ratio: Any) -> None:
-    with pytest.raises(ViewfinderError, match=r"scale \[.*ratio \[.*expected two numbers"):
+    with pytest.raises(ViewfinderError, match=r"scale .* and ratio .*; expected two numbers each"):
         RandomResizedCrop(scale, ratio)
 
 
@@ -163,6 +167,11 @@ def crop_of(row: int) -> Part:
     return RandomResizedCrop().parts(np.array([FRAME]), drawn)[0]
 
 
+def cut(image: NDArray[np.uint8], part: Part, reduction: int = 1) -> NDArray[np.uint8]:
+    top, left, height, width = (side // reduction for side in part)
+    return image[top : top + height, left : left + width]
+
+
 def test_a_crop_is_decoded_at_the_smallest_scale_that_it_needs(project: Path) -> None:
     data, batch = loaded(project, RandomResizedCrop())
     seen = set()
@@ -173,11 +182,11 @@ def test_a_crop_is_decoded_at_the_smallest_scale_that_it_needs(project: Path) ->
         reduction: Any = max(fitting, default=1)
         seen.add(reduction)
         content = data.splits["train"].row(row, ["image"])["image"]["bytes"]
-        decoded = decode_for_crop(content, name, reduction)
-        expected = cv2.resize(part.of(decoded, reduction), SIZE[::-1])
+        decoded = decode_roughly(content, name, reduction)
+        expected = cv2.resize(cut(decoded, part, reduction), SIZE[::-1])
         np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
-        whole = decode_image(content, name)
-        large = cv2.resize(part.of(whole, 1), SIZE[::-1], interpolation=cv2.INTER_AREA)
+        whole = cut(decode_image(content, name), part)
+        large = cv2.resize(whole, SIZE[::-1], interpolation=cv2.INTER_AREA)
         same, other = (
             np.abs(expected.astype(int) - pixels).mean() for pixels in (large, large[:, ::-1])
         )
@@ -186,13 +195,26 @@ def test_a_crop_is_decoded_at_the_smallest_scale_that_it_needs(project: Path) ->
 
 
 def test_what_is_kept_in_memory_is_cropped_at_the_same_place(project: Path) -> None:
-    plain, cached = (
-        loaded(project, RandomResizedCrop(), cache=cache)[1] for cache in ("none", "ram")
-    )
-    assert plain["id"] == cached["id"]
-    difference = (plain["image"].int() - cached["image"].int()).abs().float()
-    assert difference.mean() < 5
-    assert difference.mean() > 0  # not decoded at the same scale
+    size = (24, 32)
+    data, batch = loaded(project, RandomResizedCrop(), size=size, cache="ram")
+    kept = data.transform.reduction(FRAME, augmented=True, annotated=False)
+    assert kept == 2
+    for name, image in zip(batch["id"], batch["image"], strict=True):
+        row = int(name[:2])
+        content = data.splits["train"].row(row, ["image"])["image"]["bytes"]
+        part = cut(decode_roughly(content, name, kept), crop_of(row), kept)
+        expected = cv2.resize(part, size[::-1])
+        np.testing.assert_array_equal(image.permute(1, 2, 0).numpy(), expected)
+
+
+def test_crops_and_what_follows_them_are_drawn_apart() -> None:
+    rows, epochs = np.arange(COUNT), np.zeros(COUNT, np.int64)
+    transform = Transform(SIZE, augmentations=[RandomResizedCrop(), Flip(), Flip()])
+    found = transform.parts([FRAME] * COUNT, SEED, epochs, rows)
+    areas = np.array(found)[:, 2:].prod(axis=1)
+    for stream in (0, 1):
+        flips = uniform(SEED, stream, epochs, rows, Flip.draws)[:, 0]
+        assert abs(np.corrcoef(areas, flips)[0, 1]) < 0.1
 
 
 def test_validation_images_are_whole(project: Path) -> None:
@@ -216,7 +238,31 @@ def test_a_single_sample_is_cropped_as_in_its_batch(project: Path) -> None:
     data, batch = loaded(project, RandomResizedCrop(), size=size)
     row = int(batch["id"][0][:2])
     content = data.splits["train"].row(row, ["image"])["image"]["bytes"]
-    sample = Sample(decode_for_crop(content, "photo"), label=row % 2)
+    sample = Sample(decode_roughly(content, "photo"), label=row % 2)
     alone = Transform(size, augmentations=[RandomResizedCrop()])(sample, (SEED, EPOCH, row))
     np.testing.assert_array_equal(alone.image, batch["image"][0].permute(1, 2, 0).numpy())
     assert alone.label == row % 2
+
+
+def test_a_cropped_sample_keeps_its_class_alone() -> None:
+    pixels = picture(1, 64)
+    sample = Sample(
+        pixels,
+        label=1,
+        boxes=np.array([[0, 0, 9, 9]], np.float32),
+        labels=np.array([1]),
+        mask=np.zeros((64, 64), np.uint8),
+    )
+    alone = Transform((20, 30), augmentations=[RandomResizedCrop()])(sample, (SEED, EPOCH, 0))
+    assert alone.image.shape == (20, 30, 3)
+    assert alone.label == 1
+    assert len(alone.boxes) == len(alone.labels) == 0
+    assert alone.mask is None
+
+
+def test_a_sample_is_not_changed_by_what_is_made_of_it() -> None:
+    pixels = picture(1, 64)
+    before = pixels.copy()
+    mirrored = Transform(pixels.shape[:2], augmentations=[Flip(p=1)])(Sample(pixels), (SEED, 0, 0))
+    np.testing.assert_array_equal(mirrored.image, before[:, ::-1])
+    np.testing.assert_array_equal(pixels, before)

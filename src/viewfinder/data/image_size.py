@@ -2,12 +2,11 @@
 
 import io
 
-from PIL import ExifTags, Image
+from PIL import Image
 
+from viewfinder.data.orientation import lies_sideways
 from viewfinder.data.unreadable import unreadable
 from viewfinder.errors import ViewfinderError
-
-_SIDEWAYS = frozenset({5, 6, 7, 8})
 
 
 def image_size(content: bytes, name: str, *, whole: bool = False) -> tuple[int, int]:
@@ -26,9 +25,9 @@ def image_size(content: bytes, name: str, *, whole: bool = False) -> tuple[int, 
             if whole:
                 image.load()
             width, height = image.size
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
+            sideways = lies_sideways(image)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ViewfinderError(
             f"{name} {unreadable(content, error)}. Repair the file or take it out of the archive."
         ) from error
-    return (height, width) if orientation in _SIDEWAYS else (width, height)
+    return (height, width) if sideways else (width, height)

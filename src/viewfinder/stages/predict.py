@@ -50,8 +50,9 @@ def main(
 
 
 def _print_imagenet(paths: Sequence[Path], name: str | None, weights: str | None, top: int) -> None:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
+    from viewfinder.data.orientation import turned
     from viewfinder.models.imagenet import ImageNetClassifier
     from viewfinder.models.timm_weights import PACKAGED_MODEL
 
@@ -59,7 +60,8 @@ def _print_imagenet(paths: Sequence[Path], name: str | None, weights: str | None
     for path in paths:
         try:
             with Image.open(path) as opened:
-                picture = ImageOps.exif_transpose(opened).convert("RGB")
+                opened.load()
+                picture = turned(opened).convert("RGB")
         except OSError as error:
             raise ViewfinderError(f"The picture {path} can't be read: {error}.") from error
         print(path)

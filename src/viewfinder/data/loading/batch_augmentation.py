@@ -106,7 +106,8 @@ def uniform(
     Returns:
         Numbers in [0, 1), float64 [B, count].
     """
-    state = _mixed(np.full(len(rows), seed, np.uint64) + np.uint64(stream) * _GOLDEN)
+    seeds, streams = (np.full(len(rows), number, np.uint64) for number in (seed, stream))
+    state = _mixed(seeds + streams * _GOLDEN)
     for part in (epochs, rows):
         state = _mixed(state + (part.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
     steps = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN

@@ -69,7 +69,8 @@ class VisionDataModule(pl.LightningDataModule):
         worker_type: ``process``, ``thread``, or ``auto``: threads for large images where no
             accelerator trains. The batches stay the same.
         cache: ``ram`` decodes each training and validation image once and keeps it in memory; the
-            batches stay the same.
+            batches stay the same, but for random crops of large images, which are otherwise decoded
+            at the scale that they need.
         balanced: Whether training batches hold every class as often as every other.
         seed: Seed of order and augmentation.
         splits: The splits to open; the others are neither read nor checked.

@@ -12,13 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from viewfinder.data.loading.augmentation import Generators
-from viewfinder.data.loading.decode import (
-    Decoder,
-    Reduction,
-    decode_for_crop,
-    decode_image,
-    decode_roughly,
-)
+from viewfinder.data.loading.decode import Reduction, decode_image, decode_roughly
 from viewfinder.data.loading.pixel_cache import PixelCache
 from viewfinder.data.loading.random_crop import Part
 from viewfinder.data.loading.sample import Sample
@@ -66,16 +60,11 @@ class SplitDataset(Dataset[Item]):
         self._annotated = bool(_ANNOTATIONS & set(view.columns))
         self._columns = [*(name for name in view.columns if name != "image"), "height", "width"]
         self._resampled = seed is not None and transform.resamples
-        self._decode = self._decoder()
+        self._decode = decode_roughly if self._resampled else decode_image
         self._cache: PixelCache | None = None
         if cached:
             resize = None if self._resampled else transform.resized
             self._cache = PixelCache(split, self._decode, self._reduction, resize, transform.size)
-
-    def _decoder(self) -> Decoder:
-        if not self._resampled:
-            return decode_image
-        return decode_for_crop if self.transform.crops else decode_roughly
 
     def for_thread(self) -> "SplitDataset":
         """Return the same data set for use in another thread at the same time."""
@@ -141,9 +130,9 @@ class SplitDataset(Dataset[Item]):
         frames = [(row["height"], row["width"]) for row in rows]
         parts = self._parts(frames, epochs, indices)
         if self._cache is not None:
-            for index, frame, part in zip(indices, frames, parts, strict=True):
+            for index, part in zip(indices.tolist(), parts, strict=True):
                 image = self._cache.image(index)
-                yield image if part is None else part.of(image, self._reduction(*frame))
+                yield image if part is None else part.of(image, self._cache.reduction(index))
             return
         contents = self.split.images(indices)
         for content, row, frame, part in zip(contents, rows, frames, parts, strict=True):

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from viewfinder.data.orientation import turned
 from viewfinder.errors import ViewfinderError
 
 Reduction = Literal[1, 2, 4, 8]
@@ -99,29 +100,12 @@ def decode_roughly(
     They are stored at half the resolution; the nearest one is taken instead of a mean of the next
     ones. Brightness, and with it what there is to see, stays the same.
     """
-    return _decode_fast(content, name, reduction, fast_dct=False)
-
-
-def decode_for_crop(
-    content: bytes | memoryview, name: str, reduction: Reduction = 1
-) -> NDArray[np.uint8]:
-    """Decode an image file as ``decode_roughly`` does, and transform coefficients of JPEG faster.
-
-    Values are a level or two off, less than between two cameras, and most crops are made smaller
-    afterwards, which evens it out.
-    """
-    return _decode_fast(content, name, reduction, fast_dct=True)
-
-
-def _decode_fast(
-    content: bytes | memoryview, name: str, reduction: Reduction, *, fast_dct: bool
-) -> NDArray[np.uint8]:
     content = memoryview(content).cast("B")
     header = _jpeg_header(content)
     if reduction > 1 or header is None or header.components != 3 or header.has_exif:
         return decode_image(content, name, reduction)
     try:
-        image = simplejpeg.decode_jpeg(content, fastupsample=True, fastdct=fast_dct)
+        image = simplejpeg.decode_jpeg(content, fastupsample=True)
     except ValueError:
         return decode_image(content, name)
     return np.asarray(image, np.uint8)
@@ -159,8 +143,7 @@ def _decode_any(content: bytes | memoryview, name: str) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            turned = ImageOps.exif_transpose(image)
-            return _to_rgb(turned)
+            return _to_rgb(turned(image))
     # Pillow's decoders raise many kinds of errors for damaged files.
     except Exception as error:
         raise ViewfinderError(

@@ -66,6 +66,10 @@ class PixelCache:
         flat = self._pixels.numpy()[self._starts[index] : self._starts[index + 1]]
         return flat.reshape(height, width, 3)
 
+    def reduction(self, index: int) -> int:
+        """Return the scale reduction that one image was decoded at."""
+        return int(self._reductions[index])
+
     def read(self, indices: NDArray[np.int64], images: Pixels) -> None:
         """Copy images, all of one size, into ``images``, uint8 [B, H, W, 3]."""
         pixels = self._pixels.numpy().reshape(-1, *images.shape[1:])

@@ -58,12 +58,11 @@ class RandomResizedCrop:
         Raises:
             ViewfinderError: If a range is none, or a scale none of an image.
         """
-        ranges = [list(self.scale), list(self.ratio)]
-        rising = all(len(values) == 2 and 0 < values[0] <= values[1] for values in ranges)
-        if not rising or self.scale[1] > 1:
+        if not (_is_range(self.scale, most=1) and _is_range(self.ratio, most=math.inf)):
             raise ViewfinderError(
-                f"The augmentation RandomResizedCrop has scale {ranges[0]} and ratio {ranges[1]}; "
-                "expected two numbers each, above 0 and the lesser one first, and no scale above 1."
+                f"The augmentation RandomResizedCrop has scale {self.scale!r} and ratio "
+                f"{self.ratio!r}; expected two numbers each, above 0 and the lesser one first, and "
+                "no scale above 1."
             )
 
     def parts(self, frames: NDArray[np.int64], uniform: NDArray[np.float64]) -> list[Part]:
@@ -99,6 +98,14 @@ class RandomResizedCrop:
         least, most = self.ratio
         sizes = [np.minimum(heights, widths / least), np.minimum(widths, heights * most)]
         return np.maximum(np.stack(sizes, axis=1).astype(np.int64), 1)
+
+
+def _is_range(values: object, most: float) -> bool:
+    if not isinstance(values, Sequence) or len(values) != 2:
+        return False
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return False
+    return bool(0 < values[0] <= values[1] <= most)
 
 
 def _between(limits: Sequence[float], uniform: NDArray[np.float64]) -> NDArray[np.float64]:

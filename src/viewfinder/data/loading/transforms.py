@@ -60,7 +60,6 @@ class Transform:
         channels: 1 makes images grey at last, 3 leaves them RGB.
 
     Attributes:
-        crops: Whether there is a random crop.
         resamples: Whether augmentations change more than the place and colour of pixels.
         of_single_images: Whether an augmentation needs a sample of its own.
         for_whole_images: Whether there are augmentations that boxes and masks do not follow: a
@@ -84,10 +83,9 @@ class Transform:
         before, after = ([], single) if self._crop else _around_resize(single)
         self._before = Augmentation(before) if before else None
         self._after = Augmentation(after) if after else None
-        self.crops = self._crop is not None
-        self.resamples = self.crops or bool(before)
+        self.resamples = bool(self._crop or before)
         self.of_single_images = bool(single)
-        self.for_whole_images = self.crops or bool(self._of_batches)
+        self.for_whole_images = bool(self._crop or self._of_batches)
 
     def __call__(self, sample: Sample, seed: Sequence[int] | None = None) -> Sample:
         """Transform one sample; a random crop leaves it no annotations but its class.
@@ -256,7 +254,8 @@ def _kinds(
     of_batches = [item for item in augmentations if isinstance(item, BatchAugmentation)]
     others = (RandomResizedCrop, BatchAugmentation)
     single = [item for item in augmentations if not isinstance(item, others)]
-    if len(crops) > 1 or [*crops, *single, *of_batches] != list(augmentations):
+    in_order = [id(item) for item in [*crops, *single, *of_batches]]
+    if len(crops) > 1 or in_order != [id(item) for item in augmentations]:
         names = ", ".join(type(item).__name__ for item in augmentations)
         raise ViewfinderError(
             f"The augmentations are {names}, but a RandomResizedCrop of viewfinder's comes first "

@@ -8,8 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
+from viewfinder.data.orientation import turned
 from viewfinder.data.unreadable import unreadable
 
 THUMBNAIL_SIDE = 16
@@ -85,15 +86,12 @@ def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             image.load()
-            turned: Image.Image = image
-            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                turned = ImageOps.exif_transpose(image)
-            if turned.mode == "F" or turned.mode.startswith("I"):
-                return _deep(np.asarray(turned))
-            if turned.mode not in _AS_THEY_ARE:
-                transparent = turned.has_transparency_data
-                turned = turned.convert("RGBA" if transparent else "RGB")
-            return np.asarray(turned)
+            shown = turned(image)
+            if shown.mode == "F" or shown.mode.startswith("I"):
+                return _deep(np.asarray(shown))
+            if shown.mode not in _AS_THEY_ARE:
+                shown = shown.convert("RGBA" if shown.has_transparency_data else "RGB")
+            return np.asarray(shown)
     except UnreadableImageError:
         raise
     # Pillow's decoders raise many kinds of errors for damaged files.
