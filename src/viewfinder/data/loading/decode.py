@@ -1,9 +1,9 @@
 """Encoded images to pixels: the only place that knows a decoder.
 
-OpenCV decodes JPEG and PNG: it is as fast as simplejpeg and torchvision on photos and 1.4 times as
+OpenCV decodes JPEG and PNG: it is as fast as simplejpeg and torchvision on photos and 1.2 times as
 fast as Pillow, with the very same pixels, and it turns images as their EXIF data say. Pillow
 decodes what OpenCV gets wrong or does not know. Where augmentations resample the pixels, simplejpeg
-leaves out what the eye can't see, and decodes a tenth more images in the same time
+leaves out what the eye can't see, and decodes 8 % more images in the same time
 (``benchmarks/decoders.py``).
 """
 
