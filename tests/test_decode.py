@@ -1,6 +1,7 @@
 """Every kind of image file gives the RGB pixels that a viewer shows."""
 
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -242,6 +243,17 @@ def test_all_that_read_an_image_see_it_the_same_way_up(name: str) -> None:
     assert decode_for_split(content).shape[:2] == (height, width)
     for whole in (False, True):
         assert image_size(content, name, whole=whole) == (width, height)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_in_words_is_none(kind: str) -> None:
+    words = b"up\0\0"
+    entry = struct.pack("<HHI4s", ORIENTATION, 2, len(words), words)  # type 2: text
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + entry + struct.pack("<I", 0)
+    content = encode(scene(), kind, exif=exif)
+    assert image_size(content, "a") == (WIDTH, HEIGHT)
+    assert decode_image(content, "a").shape == scene().shape
+    assert decode_for_split(content).shape == scene().shape
 
 
 @pytest.mark.parametrize("decode", [decode_image, decode_roughly])

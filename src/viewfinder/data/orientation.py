@@ -21,7 +21,7 @@ def turned(image: Image.Image) -> Image.Image:
     return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image) -> object:
     for name in _XMP:
         image.info.pop(name, None)
-    return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image.getexif().get(ExifTags.Base.Orientation, 1)
