@@ -157,7 +157,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "photos"
         write_photos(folder, options.images, options.size)
-        split_of_folder(folder, Path(name), "photos")
+        split_of_folder(folder, Path(name), "photos", options.size)
         contents = [path.read_bytes() for path in sorted(folder.glob("*/*.jpg"))]
         kilobytes = sum(map(len, contents)) / len(contents) / 1000
         print(f"photos of {kilobytes:.0f} kB each; {options}")

@@ -37,11 +37,11 @@ def write_labelled(
             shards.write(row, len(content))
 
 
-def split_of_folder(folder: Path, project: Path, dataset: str, height: int = 375) -> None:
-    """Write a train split of a folder of photos, one folder a class."""
+def split_of_folder(folder: Path, project: Path, dataset: str, size: tuple[int, int]) -> None:
+    """Write a train split of a folder of photos of one height and width, one folder a class."""
     classes = sorted(path.name for path in folder.iterdir())
     images = (
         (str(path.relative_to(folder)), path.read_bytes(), classes.index(path.parent.name))
         for path in sorted(folder.glob("*/*.jpg"))
     )
-    write_labelled(project, dataset, images, classes, (height, height * 4 // 3))
+    write_labelled(project, dataset, images, classes, size)
