@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from split_project import encode, picture
 
@@ -173,18 +173,45 @@ def test_rough_decoding_keeps_brightness_and_the_mean_colour() -> None:
     assert np.abs(rough - exact).mean() < 2
 
 
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) -> None:
+def exif_of(**tags: Any) -> Image.Exif:
     exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    content = encode(scene(), "JPEG", exif=exif)
+    exif.update({ExifTags.Base[name]: value for name, value in tags.items()})
+    return exif
+
+
+@pytest.mark.parametrize("orientation", [0, 3, 6, 8])
+def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) -> None:
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=orientation))
     assert (decode_roughly(content, "a") == decode_image(content, "a")).all()
 
 
+def test_rough_decoding_serves_cameras_held_upright() -> None:
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=1, Make="Camera"))
+    rough = decode_roughly(content, "a")
+    assert (rough != decode_image(content, "a")).any()
+    assert (rough == decode_roughly(encode(scene(), "JPEG"), "a")).all()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged data
+@pytest.mark.parametrize("place", [10, 18, 20, 22, 24, 28])
+def test_rough_decoding_leaves_doubtful_exif_data_to_the_exact_one(place: int) -> None:
+    """The places are of the byte order, the number of tags, a tag, its type, count and value."""
+    content = bytearray(encode(scene(), "JPEG", exif=exif_of(Orientation=6)))
+    content[content.index(EXIF_MARKER) + place] ^= 0x80
+    exact = decode_image(bytes(content), "a")
+    assert (decode_roughly(bytes(content), "a") == exact).all()
+
+
+def test_rough_decoding_leaves_two_pieces_of_exif_data_to_the_exact_one() -> None:
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=1))
+    start = content.index(EXIF_MARKER)
+    end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
+    twice = content[:end] + content[start:end] + content[end:]
+    assert (decode_roughly(twice, "a") == decode_image(twice, "a")).all()
+
+
 def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    content = encode(scene(), "JPEG", exif=exif)
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=6))
     start = content.index(EXIF_MARKER)
     end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
     without = content[:start] + content[end:]
@@ -218,8 +245,7 @@ XMP = (
 
 def sideways_files() -> dict[str, bytes]:
     """Return files that say in some way that they lie on their side."""
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
+    exif = exif_of(Orientation=6)
     chunk = PngInfo()
     chunk.add_itxt("XML:com.adobe.xmp", XMP.decode())
     return {

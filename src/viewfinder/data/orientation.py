@@ -7,6 +7,7 @@ from PIL import ExifTags, Image, ImageOps
 
 _XMP = ("xmp", "XML:com.adobe.xmp")
 _SIDEWAYS = frozenset({5, 6, 7, 8})
+_AS_STORED = 1
 
 
 def lies_sideways(image: Image.Image) -> bool:
@@ -18,10 +19,21 @@ def lies_sideways(image: Image.Image) -> bool:
 
 def turned(image: Image.Image) -> Image.Image:
     """Return an image with all its pixels read, as it is shown."""
-    return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
+    return image if _orientation(image) == _AS_STORED else ImageOps.exif_transpose(image)
+
+
+def says_as_stored(exif: bytes) -> bool:
+    """Tell whether EXIF data say outright that the image is shown as it is stored."""
+    read = Image.Exif()
+    try:
+        read.load(exif)
+    # Pillow raises many kinds of errors for damaged data.
+    except Exception:
+        return False
+    return read.get(ExifTags.Base.Orientation) == _AS_STORED
 
 
 def _orientation(image: Image.Image) -> object:
     for name in _XMP:
         image.info.pop(name, None)
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
+    return image.getexif().get(ExifTags.Base.Orientation, _AS_STORED)

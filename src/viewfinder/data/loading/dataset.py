@@ -136,11 +136,13 @@ class SplitDataset(Dataset[Item]):
             return
         contents = self.split.images(indices)
         for content, row, frame, part in zip(contents, rows, frames, parts, strict=True):
-            reduction = (
-                self._reduction(*frame) if part is None else self.transform.reduction_of_part(part)
-            )
-            image = self._decode(memoryview(content), row["id"], reduction)
-            yield image if part is None else part.of(image, reduction)
+            content = memoryview(content)
+            if part is None:
+                yield self._decode(content, row["id"], self._reduction(*frame))
+                continue
+            reduction = self.transform.reduction_of_part(part)
+            image = decode_roughly(content, row["id"], reduction, rows=part.top + part.height)
+            yield part.of(image, reduction)
 
     def _parts(
         self, frames: Sequence[tuple[int, int]], epochs: Numbers, indices: Numbers

@@ -8,7 +8,7 @@ leaves out what the eye can't see, and decodes 8 % more images in the same time
 """
 
 import io
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
@@ -16,7 +16,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from viewfinder.data.orientation import turned
+from viewfinder.data.loading.jpeg import JpegHeader, decode_upper_rows, read_header
+from viewfinder.data.orientation import says_as_stored, turned
 from viewfinder.errors import ViewfinderError
 
 Reduction = Literal[1, 2, 4, 8]
@@ -27,12 +28,6 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-# Start-of-frame markers, less those of Huffman tables, arithmetic coding and its extension.
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_APPLICATION_1 = 0xE1
-_SCAN = 0xDA
-_FILLING = 0xFF
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24
 
@@ -43,11 +38,6 @@ class Decoder(Protocol):
     def __call__(
         self, content: bytes | memoryview, name: str, reduction: Reduction = 1
     ) -> NDArray[np.uint8]: ...
-
-
-class _JpegHeader(NamedTuple):
-    components: int
-    has_exif: bool
 
 
 def decode_image(
@@ -76,7 +66,7 @@ def decode_image(
     """
     content = memoryview(content).cast("B")  # Arrow's buffers hold signed bytes
     encoded = np.frombuffer(content, np.uint8)
-    header = _jpeg_header(content)
+    header = read_header(content)
     if header is not None and header.components in (1, 3):
         if reduction == 1:
             image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
@@ -93,17 +83,34 @@ def decode_image(
 
 
 def decode_roughly(
-    content: bytes | memoryview, name: str, reduction: Reduction = 1
+    content: bytes | memoryview, name: str, reduction: Reduction = 1, rows: int | None = None
 ) -> NDArray[np.uint8]:
     """Decode an image file as ``decode_image`` does, but colours of JPEG faster.
 
     They are stored at half the resolution; the nearest one is taken instead of a mean of the next
     ones. Brightness, and with it what there is to see, stays the same.
+
+    Args:
+        content: The file.
+        name: What to call it in a message.
+        reduction: What both sides are divided by.
+        rows: How many rows of the image, from its top, are of use; None for all. What is below them
+            is left out where that saves time, and damage there is not seen.
+
+    Returns:
+        Pixels, uint8 [H, W, 3].
+
+    Raises:
+        ViewfinderError: If the bytes are no whole image.
     """
     content = memoryview(content).cast("B")
-    header = _jpeg_header(content)
-    if reduction > 1 or header is None or header.components != 3 or header.has_exif:
+    header = read_header(content)
+    if reduction > 1 or header is None or header.components != 3 or _is_turned(header):
         return decode_image(content, name, reduction)
+    if rows is not None and rows < header.height and header.in_rows:
+        upper = decode_upper_rows(content, header, rows)
+        if upper is not None:
+            return upper
     try:
         image = simplejpeg.decode_jpeg(content, fastupsample=True)
     except ValueError:
@@ -111,27 +118,9 @@ def decode_roughly(
     return np.asarray(image, np.uint8)
 
 
-def _jpeg_header(content: memoryview) -> _JpegHeader | None:
-    """Return what the markers of a JPEG file say; None if it is not a whole one."""
-    components, has_exif = None, False
-    size = len(content)
-    if size < 4 or content[:2] != _JPEG_START or content[-2:] != _JPEG_END:
-        return None
-    place = 2
-    while place + 9 < size:
-        marker = content[place + 1]
-        if content[place] != _FILLING:
-            return None
-        if marker == _FILLING:
-            place += 1
-        elif marker == _SCAN:
-            return None if components is None else _JpegHeader(components, has_exif)
-        else:
-            if marker in _FRAMES:
-                components = content[place + 9]
-            has_exif |= marker == _APPLICATION_1
-            place += 2 + 256 * content[place + 2] + content[place + 3]
-    return None
+def _is_turned(header: JpegHeader) -> bool:
+    """Tell whether EXIF data turn an image, or may do so."""
+    return len(header.exif) > 1 or not all(map(says_as_stored, header.exif))
 
 
 def _is_plain_png(content: bytes | memoryview) -> bool:

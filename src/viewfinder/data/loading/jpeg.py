@@ -1,0 +1,116 @@
+"""JPEG files by their markers, and their upper rows alone."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+_START, _END = b"\xff\xd8", b"\xff\xd9"
+_FILLING = 0xFF
+# Start-of-frame markers, less those of Huffman tables, arithmetic coding and its extension.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL_FRAMES = frozenset({0xC0, 0xC1})
+_APPLICATION_1 = 0xE1
+_EXIF_START = b"Exif\0\0"
+_RESTARTS = 0xDD
+_SCAN = 0xDA
+# What libjpeg says of a file that holds more than the rows it tells of, and is not damaged before.
+_MORE_THAN_ROWS = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
+
+
+class JpegHeader(NamedTuple):
+    """What the markers before the pixels say.
+
+    Attributes:
+        place: Where the height stands, bytes from the start.
+        height: Rows.
+        width: Columns.
+        components: 1 for grey, 3 for colours, 4 for CMYK.
+        in_rows: Whether one row is stored after the other, with all components, without restarts.
+        exif: The segments of EXIF data.
+    """
+
+    place: int
+    height: int
+    width: int
+    components: int
+    in_rows: bool
+    exif: Sequence[bytes]
+
+
+def read_header(content: memoryview) -> JpegHeader | None:
+    """Return what the markers of a JPEG file say; None if it is not a whole one.
+
+    Args:
+        content: The file, unsigned bytes.
+    """
+    if content[:2] != _START or content[-2:] != _END:
+        return None
+    segments = list(_segments(content))
+    places = dict(segments)
+    frame = next((place for marker, place in places.items() if marker in _FRAMES), None)
+    if frame is None or _SCAN not in places:
+        return None
+    components = content[frame + 9]
+    return JpegHeader(
+        place=frame + 5,
+        height=_number(content, frame + 5),
+        width=_number(content, frame + 7),
+        components=components,
+        in_rows=(
+            content[frame + 1] in _SEQUENTIAL_FRAMES
+            and content[places[_SCAN] + 4] == components
+            and _RESTARTS not in places
+        ),
+        exif=[
+            bytes(content[place + 4 : place + 2 + _number(content, place + 2)])
+            for marker, place in segments
+            if marker == _APPLICATION_1 and content[place + 4 : place + 10] == _EXIF_START
+        ],
+    )
+
+
+def decode_upper_rows(
+    content: memoryview, header: JpegHeader, rows: int
+) -> NDArray[np.uint8] | None:
+    """Decode no more than the first rows, with the nearest of the colours stored.
+
+    The decoder gets a header that tells of so many rows, and stops after them. It then says that
+    the file holds more than that, unless something else was wrong first.
+
+    Args:
+        content: The file, unsigned bytes.
+        header: What its markers say: three components, in rows.
+        rows: How many rows, below the image's.
+
+    Returns:
+        Pixels, uint8 [rows, W, 3]; None if the rows are damaged or end elsewhere.
+    """
+    shorter = bytearray(content)
+    shorter[header.place : header.place + 2] = rows.to_bytes(2, "big")
+    room = np.empty((rows, header.width, 3), np.uint8)
+    try:
+        simplejpeg.decode_jpeg(shorter, fastupsample=True, buffer=room)
+    except ValueError as error:
+        if _MORE_THAN_ROWS.fullmatch(str(error)) is None:
+            return None
+    return room
+
+
+def _segments(content: memoryview) -> Iterator[tuple[int, int]]:
+    """Yield marker and place of what stands before the pixels; the last one is their own."""
+    marker, place = None, 2
+    while marker != _SCAN and place + 9 < len(content) and content[place] == _FILLING:
+        marker = content[place + 1]
+        if marker == _FILLING:
+            place += 1
+            continue
+        yield marker, place
+        place += 2 + _number(content, place + 2)
+
+
+def _number(content: memoryview, place: int) -> int:
+    return 256 * content[place] + content[place + 1]
