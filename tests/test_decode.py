@@ -179,35 +179,84 @@ def exif_of(**tags: Any) -> Image.Exif:
     return exif
 
 
-@pytest.mark.parametrize("orientation", [0, 3, 6, 8])
-def test_rough_decoding_turns_images_as_their_exif_data_say(orientation: int) -> None:
-    content = encode(scene(), "JPEG", exif=exif_of(Orientation=orientation))
-    assert (decode_roughly(content, "a") == decode_image(content, "a")).all()
-
-
-def test_rough_decoding_serves_cameras_held_upright() -> None:
-    content = encode(scene(), "JPEG", exif=exif_of(Orientation=1, Make="Camera"))
-    rough = decode_roughly(content, "a")
-    assert (rough != decode_image(content, "a")).any()
-    assert (rough == decode_roughly(encode(scene(), "JPEG"), "a")).all()
+@pytest.mark.parametrize("orientation", range(10))
+def test_images_are_turned_as_their_exif_data_say(orientation: int) -> None:
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=orientation, Make="Camera"))
+    for decode in (decode_image, decode_roughly):
+        stored = Image.fromarray(decode(encode(scene(), "JPEG"), "a"))
+        stored.getexif()[ORIENTATION] = orientation
+        expected = np.asarray(ImageOps.exif_transpose(stored))
+        np.testing.assert_array_equal(decode(content, "a"), expected)
+        assert decode(content, "a").flags.c_contiguous
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged data
 @pytest.mark.parametrize("place", [10, 18, 20, 22, 24, 28])
-def test_rough_decoding_leaves_doubtful_exif_data_to_the_exact_one(place: int) -> None:
+@pytest.mark.parametrize("orientation", [6, 0x600])
+def test_damaged_exif_data_turn_an_image_for_all_or_none(place: int, orientation: int) -> None:
     """The places are of the byte order, the number of tags, a tag, its type, count and value."""
-    content = bytearray(encode(scene(), "JPEG", exif=exif_of(Orientation=6)))
+    content = bytearray(encode(scene(), "JPEG", exif=exif_of(Orientation=orientation)))
     content[content.index(EXIF_MARKER) + place] ^= 0x80
-    exact = decode_image(bytes(content), "a")
-    assert (decode_roughly(bytes(content), "a") == exact).all()
+    check_all_agree(bytes(content))
 
 
-def test_rough_decoding_leaves_two_pieces_of_exif_data_to_the_exact_one() -> None:
-    content = encode(scene(), "JPEG", exif=exif_of(Orientation=1))
-    start = content.index(EXIF_MARKER)
-    end = start + 2 + int.from_bytes(content[start + 2 : start + 4], "big")
-    twice = content[:end] + content[start:end] + content[end:]
-    assert (decode_roughly(twice, "a") == decode_image(twice, "a")).all()
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", [1, 3, 4])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("image", ["JPEG", "PNG", "WEBP"])
+def test_all_read_an_orientation_of_any_type_of_number(image: str, order: str, kind: int) -> None:
+    start = b"II*\0" if order == "<" else b"MM\0*"
+    value = {1: "B3x", 3: "H2x", 4: "I"}[kind]
+    tag = struct.pack(f"{order}IHHHI{value}I", 8, 1, ORIENTATION, kind, 1, 6, 0)
+    check_all_agree(encode(scene(), image, exif=b"Exif\0\0" + start + tag))
+
+
+def test_all_read_the_exif_data_that_old_tools_write_as_text_of_a_png() -> None:
+    data = b"Exif\0\0" + exif_of(Orientation=6).tobytes().removeprefix(b"Exif\0\0")
+    chunk = PngInfo()
+    chunk.add_text("Raw profile type exif", f"\nexif\n{len(data):8}\n{data.hex()}\n", zip=True)
+    content = encode(scene(), "PNG", pnginfo=chunk)
+    assert decode_image(content, "a").shape == (WIDTH, HEIGHT, 3)
+    check_all_agree(content)
+
+
+def test_all_see_the_same_picture_of_an_animated_png() -> None:
+    pictures = [Image.fromarray(picture(number, 64)) for number in range(3)]
+    options = {"save_all": True, "append_images": pictures[1:], "default_image": True}
+    content = saved(pictures[0], "PNG", **options)
+    check_all_agree(content)
+    np.testing.assert_array_equal(decode_image(content, "a"), np.asarray(pictures[0]))
+
+
+def check_all_agree(content: bytes) -> None:
+    seen = decode_for_split(content)
+    for decode in (decode_image, decode_roughly):
+        decoded = decode(content, "a")
+        assert decoded.shape == seen.shape
+        assert np.abs(decoded.astype(int) - seen).mean() < 8
+    for whole in (False, True):
+        assert image_size(content, "a", whole=whole) == seen.shape[1::-1]
+
+
+def test_exif_data_in_two_pieces_are_joined() -> None:
+    content = encode(scene(), "JPEG", exif=exif_of(Orientation=6, Make="Camera of a long name"))
+    start = content.index(EXIF_MARKER) + 4
+    length = int.from_bytes(content[start - 2 : start], "big") - 2
+    exif, behind = content[start : start + length], content[start + length :]
+    pieces = [exif[:40], exif[:6] + exif[40:]]
+    segments = [EXIF_MARKER + struct.pack(">H", len(piece) + 2) + piece for piece in pieces]
+    divided = content[: start - 4] + b"".join(segments) + behind
+    assert decode_image(divided, "a").shape == (WIDTH, HEIGHT, 3)
+    check_all_agree(divided)
+
+
+@pytest.mark.parametrize("behind", [b"\0", bytes(16), b"trailer of a camera" * 99])
+def test_what_a_camera_writes_behind_the_end_changes_nothing(behind: bytes) -> None:
+    content = encode(scene(), "JPEG")
+    for decode in (decode_image, decode_roughly):
+        for reduction in (1, 2):
+            expected = decode(content, "a", reduction)
+            np.testing.assert_array_equal(decode(content + behind, "a", reduction), expected)
 
 
 def test_rough_decoding_finds_exif_data_behind_the_frame() -> None:

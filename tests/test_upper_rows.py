@@ -93,6 +93,23 @@ def test_rows_that_are_missing_are_found_missing() -> None:
     np.testing.assert_array_equal(upper, damaged)
 
 
+@pytest.mark.parametrize("stray", [b"\0", b"1234567"])
+def test_stray_bytes_before_the_end_change_nothing(stray: bytes) -> None:
+    whole = encode(photo(), "JPEG")
+    content = whole.removesuffix(END) + stray + END
+    expected = decode_roughly(whole, "photo")
+    np.testing.assert_array_equal(decode_roughly(content, "photo"), expected)
+    np.testing.assert_array_equal(decode_roughly(content, "photo", rows=20), expected[:20])
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"trailer" * 99])
+def test_upper_rows_of_a_file_that_goes_on_behind_its_end(behind: bytes) -> None:
+    content = encode(photo(), "JPEG")
+    upper = decode_roughly(content + behind, "photo", rows=20)
+    np.testing.assert_array_equal(upper, decode_roughly(content, "photo")[:20])
+    assert len(upper) == 20
+
+
 def test_what_is_missing_below_the_rows_does_not_matter() -> None:
     whole = encode(photo(), "JPEG", quality=95)
     content = without(whole, 0.8, 1)

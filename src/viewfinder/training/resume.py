@@ -19,6 +19,7 @@ from viewfinder.training.checkpoints import set_aside_unreadable
 TRAINING_CODE = (
     "assembly.py",
     "data/loading",
+    "data/jpeg.py",
     "data/orientation.py",
     "data/schema.py",
     "data/shards.py",

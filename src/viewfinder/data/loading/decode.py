@@ -1,10 +1,9 @@
-"""Encoded images to pixels: the only place that knows a decoder.
+"""Encoded images to pixels, each by the decoder that is best at it.
 
 OpenCV decodes JPEG and PNG: it is as fast as simplejpeg and torchvision on photos and 1.2 times as
-fast as Pillow, with the very same pixels, and it turns images as their EXIF data say. Pillow
-decodes what OpenCV gets wrong or does not know. Where augmentations resample the pixels, simplejpeg
-leaves out what the eye can't see, and decodes 8 % more images in the same time
-(``benchmarks/decoders.py``).
+fast as Pillow, with the very same pixels, and it knows reduced scales. Pillow decodes what OpenCV
+gets wrong or does not know. Where augmentations resample the pixels, simplejpeg leaves out what the
+eye can't see, and decodes 8 % more images in the same time (``benchmarks/decoders.py``).
 """
 
 import io
@@ -12,12 +11,11 @@ from typing import Literal, Protocol, get_args
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from viewfinder.data.loading.jpeg import JpegHeader, decode_upper_rows, read_header
-from viewfinder.data.orientation import says_as_stored, turned
+from viewfinder.data.jpeg import decode_rows, read_header
+from viewfinder.data.orientation import AS_STORED, orientation_in, turn, turned
 from viewfinder.errors import ViewfinderError
 
 Reduction = Literal[1, 2, 4, 8]
@@ -28,8 +26,10 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_STORED = cv2.IMREAD_IGNORE_ORIENTATION
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24
+_PNG_TURNED_OR_ANIMATED = (b"eXIf", b"Raw profile type", b"acTL")
 
 
 class Decoder(Protocol):
@@ -69,14 +69,14 @@ def decode_image(
     header = read_header(content)
     if header is not None and header.components in (1, 3):
         if reduction == 1:
-            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+            image = cv2.imdecode(encoded, _STORED | cv2.IMREAD_COLOR_RGB)
         else:
-            image = cv2.imdecode(encoded, _REDUCED[reduction])
+            image = cv2.imdecode(encoded, _STORED | _REDUCED[reduction])
             image = None if image is None else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         if image is not None:
-            return np.asarray(image, np.uint8)
+            return turn(np.asarray(image, np.uint8), orientation_in(header.exif))
     elif _is_plain_png(content):
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        image = cv2.imdecode(encoded, _STORED | cv2.IMREAD_COLOR_RGB)
         if image is not None:
             return shrink(np.asarray(image, np.uint8), reduction)
     return shrink(_decode_any(content, name), reduction)
@@ -105,27 +105,22 @@ def decode_roughly(
     """
     content = memoryview(content).cast("B")
     header = read_header(content)
-    if reduction > 1 or header is None or header.components != 3 or _is_turned(header):
+    if reduction > 1 or header is None or header.components != 3:
         return decode_image(content, name, reduction)
-    if rows is not None and rows < header.height and header.in_rows:
-        upper = decode_upper_rows(content, header, rows)
-        if upper is not None:
-            return upper
-    try:
-        image = simplejpeg.decode_jpeg(content, fastupsample=True)
-    except ValueError:
-        return decode_image(content, name)
-    return np.asarray(image, np.uint8)
+    orientation = orientation_in(header.exif)
+    wanted = header.height
+    if rows is not None and header.in_rows and orientation == AS_STORED:
+        wanted = min(rows, wanted)
+    image = decode_rows(content, header, wanted)
+    return decode_image(content, name) if image is None else turn(image, orientation)
 
 
-def _is_turned(header: JpegHeader) -> bool:
-    """Tell whether EXIF data turn an image, or may do so."""
-    return len(header.exif) > 1 or not all(map(says_as_stored, header.exif))
-
-
-def _is_plain_png(content: bytes | memoryview) -> bool:
-    """Tell whether a PNG file has samples of one byte or less."""
-    return len(content) > _PNG_DEPTH and content[:8] == _PNG_START and content[_PNG_DEPTH] <= 8
+def _is_plain_png(content: memoryview) -> bool:
+    """Tell whether a PNG file has one picture, as stored, of samples of one byte or less."""
+    if content[:8] != _PNG_START or len(content) <= _PNG_DEPTH or content[_PNG_DEPTH] > 8:
+        return False
+    encoded = bytes(content)
+    return not any(chunk in encoded for chunk in _PNG_TURNED_OR_ANIMATED)
 
 
 def _decode_any(content: bytes | memoryview, name: str) -> NDArray[np.uint8]:

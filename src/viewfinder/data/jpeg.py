@@ -1,4 +1,4 @@
-"""JPEG files by their markers, and their upper rows alone."""
+"""JPEG files by their markers, decoded fast, and their upper rows alone if need be."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ class JpegHeader(NamedTuple):
         width: Columns.
         components: 1 for grey, 3 for colours, 4 for CMYK.
         in_rows: Whether one row is stored after the other, with all components, without restarts.
-        exif: The segments of EXIF data.
+        exif: EXIF data, joined as Pillow joins them; empty if there are none.
     """
 
     place: int
@@ -38,7 +38,7 @@ class JpegHeader(NamedTuple):
     width: int
     components: int
     in_rows: bool
-    exif: Sequence[bytes]
+    exif: bytes
 
 
 def read_header(content: memoryview) -> JpegHeader | None:
@@ -47,12 +47,13 @@ def read_header(content: memoryview) -> JpegHeader | None:
     Args:
         content: The file, unsigned bytes.
     """
-    if content[:2] != _START or content[-2:] != _END:
+    if content[:2] != _START:
         return None
     segments = list(_segments(content))
     places = dict(segments)
     frame = next((place for marker, place in places.items() if marker in _FRAMES), None)
-    if frame is None or _SCAN not in places:
+    scan = places.get(_SCAN)
+    if frame is None or scan is None or not _ends(content, scan):
         return None
     components = content[frame + 9]
     return JpegHeader(
@@ -62,42 +63,58 @@ def read_header(content: memoryview) -> JpegHeader | None:
         components=components,
         in_rows=(
             content[frame + 1] in _SEQUENTIAL_FRAMES
-            and content[places[_SCAN] + 4] == components
+            and content[scan + 4] == components
             and _RESTARTS not in places
         ),
-        exif=[
-            bytes(content[place + 4 : place + 2 + _number(content, place + 2)])
-            for marker, place in segments
-            if marker == _APPLICATION_1 and content[place + 4 : place + 10] == _EXIF_START
-        ],
+        exif=_exif(content, [place for marker, place in segments if marker == _APPLICATION_1]),
     )
 
 
-def decode_upper_rows(
-    content: memoryview, header: JpegHeader, rows: int
-) -> NDArray[np.uint8] | None:
-    """Decode no more than the first rows, with the nearest of the colours stored.
+def decode_rows(content: memoryview, header: JpegHeader, rows: int) -> NDArray[np.uint8] | None:
+    """Decode the first rows, each pixel with the nearest of the colours stored.
 
-    The decoder gets a header that tells of so many rows, and stops after them. It then says that
-    the file holds more than that, unless something else was wrong first.
+    For less than all rows the decoder gets a header that tells of so many, and stops after them.
+    It then says that the file holds more than that, unless something else was wrong first; so it
+    says of the stray bytes that some cameras leave behind the last row.
 
     Args:
         content: The file, unsigned bytes.
-        header: What its markers say: three components, in rows.
-        rows: How many rows, below the image's.
+        header: What its markers say: three components; in rows, if not all of them are wanted.
+        rows: How many rows.
 
     Returns:
-        Pixels, uint8 [rows, W, 3]; None if the rows are damaged or end elsewhere.
+        Pixels as they are stored, uint8 [rows, W, 3]; None if the rows are damaged.
     """
-    shorter = bytearray(content)
-    shorter[header.place : header.place + 2] = rows.to_bytes(2, "big")
     room = np.empty((rows, header.width, 3), np.uint8)
     try:
-        simplejpeg.decode_jpeg(shorter, fastupsample=True, buffer=room)
+        simplejpeg.decode_jpeg(_with_rows(content, header, rows), fastupsample=True, buffer=room)
     except ValueError as error:
         if _MORE_THAN_ROWS.fullmatch(str(error)) is None:
             return None
     return room
+
+
+def _with_rows(content: memoryview, header: JpegHeader, rows: int) -> memoryview | bytearray:
+    if rows == header.height:
+        return content
+    shorter = bytearray(content)
+    shorter[header.place : header.place + 2] = rows.to_bytes(2, "big")
+    return shorter
+
+
+def _ends(content: memoryview, scan: int) -> bool:
+    """Tell whether there is an end behind the pixels; some cameras write more behind it."""
+    return content[-2:] == _END or _END in bytes(content[scan:])
+
+
+def _exif(content: memoryview, places: Sequence[int]) -> bytes:
+    segments = [
+        bytes(content[place + 4 : place + 2 + _number(content, place + 2)]) for place in places
+    ]
+    found = [
+        segment.removeprefix(_EXIF_START) for segment in segments if segment.startswith(_EXIF_START)
+    ]
+    return _EXIF_START + b"".join(found) if found else b""
 
 
 def _segments(content: memoryview) -> Iterator[tuple[int, int]]:
