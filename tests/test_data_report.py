@@ -14,7 +14,7 @@ from split_project import STRATIFIED, encode, make_project, members, output, pet
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
-from viewfinder.data.readers.record import Reading, Record
+from viewfinder.data.readers.record import MaskFile, Reading, Record
 from viewfinder.data.report.document import Outcome, write_document
 from viewfinder.data.report.page import write_page
 from viewfinder.data.report.split_rows import SplitRows
@@ -126,10 +126,11 @@ def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[:10], mask[10:12] = 1, 255
     images = {f"{split}.png": encode(grey) for split in SPLITS}
-    records = [Record(id=name) for name in images]
+    masks = {f"masks/{name}": encode(mask) for name in images}
+    records = [Record(id=name, mask=MaskFile(f"masks/{name}")) for name in images]
     raw = tmp_path / "raw"
     raw.mkdir()
-    write_zip(raw / "roads.zip", images.items())
+    write_zip(raw / "roads.zip", (images | masks).items())
     write_checksums(raw)
     with Archive(raw) as archive:
         scan = scan_images(Reading(["road", "sky"], ["mask"], records), archive)

@@ -54,6 +54,45 @@ def test_several_classes_an_image_are_held_in_the_same_shares() -> None:
     assert sum(map(len, ids(parts).values())) == 1000
 
 
+def test_masks_are_drawn_by_the_classes_they_hold() -> None:
+    for seed in range(5):
+        records = [
+            Record(id=str(number), in_mask=frozenset({0, 1} if number % 9 == 0 else {0}))
+            for number in range(90)
+        ]
+        parts = stratified_split(records, val=0.2, test=0.2, seed=seed)
+        held = {split: sum(1 in record.in_mask for record in parts[split]) for split in SPLITS}
+        assert held == {"train": 6, "val": 2, "test": 2}
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "val", "test"),
+    [(102, 10, 0.05, 0.2), (1000, 10, 0.04, 0.04), (200, 15, 0.03, 0.03), (60, 4, 0.1, 0.1)],
+)
+def test_shares_are_held_however_small_the_classes(
+    classes: int, images: int, val: float, test: float
+) -> None:
+    parts = stratified_split(labelled([images] * classes), val=val, test=test, seed=1)
+    total = classes * images
+    for split, share in (("val", val), ("test", test)):
+        assert len(parts[split]) == pytest.approx(share * total, abs=1)
+        held = Counter(record.label for record in parts[split])
+        spread = [held[label] for label in range(classes)]
+        assert max(spread) - min(spread) <= 1
+
+
+def test_an_official_split_of_small_classes_lends_some_images_for_validation() -> None:
+    records = [replace(record, split="train") for record in labelled([9] * 50)]
+    records += [Record(id=f"test/{label}", label=label, split="test") for label in range(50)]
+    assert len(official_split(records, val=0.05)["val"]) in (22, 23)
+
+
+def test_folds_of_small_classes_leave_images_for_validation() -> None:
+    for fold in range(5):
+        parts = kfold_split(labelled([5] * 10), k=5, fold=fold)
+        assert [len(parts[split]) for split in SPLITS] == [36, 4, 10]
+
+
 def test_images_with_objects_are_drawn_by_the_classes_they_hold() -> None:
     box = (0.0, 0.0, 4.0, 4.0)
     records = [

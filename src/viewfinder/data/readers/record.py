@@ -67,6 +67,7 @@ class Record:
         fingerprint: Hash of the decoded pixels, once the image was looked at: exact duplicates
             share it.
         cluster: What near duplicates share, once they were searched.
+        in_mask: The classes of its mask's pixels, once the mask was looked at.
         content: Makes the encoded image where it is no file of its own; None reads the file that
             ``id`` names.
     """
@@ -81,12 +82,13 @@ class Record:
     split: Split | None = None
     fingerprint: str | None = None
     cluster: str | None = None
+    in_mask: frozenset[int] = frozenset()
     content: Content | None = field(default=None, repr=False, compare=False)
 
     def classes(self) -> frozenset[int]:
-        """Return the classes that its label, labels or objects name."""
+        """Return the classes that its label, labels, objects or mask name."""
         named = {item.category for item in self.objects or ()} | set(self.labels or ())
-        return frozenset(named if self.label is None else named | {self.label})
+        return self.in_mask | (named if self.label is None else named | {self.label})
 
     def read(self, archive: Archive) -> bytes:
         """Return the encoded image.

@@ -1,6 +1,5 @@
 """What a data set holds, in numbers and ids."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ from viewfinder.data.readers.record import LeftOut, Record
 from viewfinder.data.report.copies import describe_copies
 from viewfinder.data.report.counts import co_occurrence, count_split
 from viewfinder.data.report.images import describe_pixels, describe_sizes
-from viewfinder.data.report.masks import classes_present, count_pixels, describe_masks
+from viewfinder.data.report.masks import count_pixels, describe_masks
 from viewfinder.data.report.objects import describe_objects, suspicious_boxes
 from viewfinder.data.report.split_rows import SplitRows
 from viewfinder.data.schema import SPLITS, Split
@@ -60,8 +59,7 @@ def write_document(outcome: Outcome, rows: SplitRows) -> Document:
     parts, classes = outcome.assignment, outcome.classes
     everything = [record for split in SPLITS for record in parts[split]]
     pixels = {split: count_pixels(rows.masks(split)) for split in SPLITS}
-    in_masks = {split: classes_present(counts) for split, counts in pixels.items()}
-    present = {split: _present(parts[split], in_masks[split]) for split in SPLITS}
+    present = {split: [record.classes() for record in parts[split]] for split in SPLITS}
     counts = {split: count_split(parts[split], present[split], classes) for split in SPLITS}
     boxes = suspicious_boxes(parts)
     for split in SPLITS:
@@ -86,12 +84,6 @@ def write_document(outcome: Outcome, rows: SplitRows) -> Document:
         "duplicates": describe_copies(outcome.records, classes, outcome.leaks),
     }
     return document | {"warnings": [*outcome.warnings, *_warnings(document)]}
-
-
-def _present(records: Sequence[Record], in_masks: Sequence[frozenset[int]]) -> list[frozenset[int]]:
-    if not in_masks:
-        return [record.classes() for record in records]
-    return [record.classes() | seen for record, seen in zip(records, in_masks, strict=True)]
 
 
 def _warnings(document: Document) -> list[str]:

@@ -26,11 +26,6 @@ def count_pixels(masks: Iterable[bytes | None]) -> NDArray[np.int64]:
     return np.array(counts, np.int64).reshape(-1, _VALUES)
 
 
-def classes_present(counts: NDArray[np.int64]) -> list[frozenset[int]]:
-    """Return the classes that each mask holds."""
-    return [frozenset(np.flatnonzero(row[:IGNORE]).tolist()) for row in counts]
-
-
 def describe_masks(counts: NDArray[np.int64], classes: list[str]) -> dict[str, object]:
     """Return the share of all pixels that each class has, and of those to be ignored."""
     total = counts.sum()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def _to_classes(
     classes: Sequence[str],
     name: str,
 ) -> NDArray[np.uint8]:
-    found = _distinct(values)
+    found = distinct(values)
     indices = [int(value) if meaning is None else meaning.get(int(value)) for value in found]
     unknown = [
         int(value)
@@ -91,7 +92,7 @@ def _to_classes(
     return np.array(indices, np.uint8)[np.searchsorted(found, values)]
 
 
-def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
     """Return the values that there are, sorted; counting them is faster than sorting all."""
     if values.min() >= 0 and values.max() < _COUNTABLE:
         return np.flatnonzero(np.bincount(values.ravel()))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.record import LeftOut, Reading, Record
-from viewfinder.data.splits.mask import class_indices
+from viewfinder.data.schema import IGNORE
+from viewfinder.data.splits.mask import class_indices, distinct
 from viewfinder.data.splits.options import Reaction
 from viewfinder.data.splits.pixels import Look, UnreadableImageError, look_at
 from viewfinder.errors import ViewfinderError
@@ -153,30 +154,38 @@ def _look_at_all(
 
 
 def _look_at_chunk(chunk: list[_Loaded], classes: Sequence[str]) -> _Seen:
-    return [(loaded.record, loaded.problem or _look(loaded, classes)) for loaded in chunk]
+    return [_look(loaded, classes) for loaded in chunk]
 
 
-def _look(loaded: _Loaded, classes: Sequence[str]) -> Look | str:
+def _look(loaded: _Loaded, classes: Sequence[str]) -> tuple[Record, Look | str]:
     record = loaded.record
+    if loaded.problem is not None:
+        return record, loaded.problem
     try:
         look = look_at(loaded.content)
         if record.mask is not None:
             name = f"its mask {record.mask.path!r}"
-            class_indices(loaded.mask, record.mask.values, classes, look.size, name)
+            indices = class_indices(loaded.mask, record.mask.values, classes, look.size, name)
+            record = replace(record, in_mask=frozenset(distinct(indices).tolist()) - {IGNORE})
     except (UnreadableImageError, ViewfinderError) as error:
-        return str(error).removesuffix(".")
-    if record.size is not None and record.size != look.size:
-        if record.size == look.size[::-1]:
-            return (
-                f"it is {look.size[0]} x {look.size[1]} pixels as its EXIF orientation turns it, "
-                "but its annotations are for the pixels as they are stored. Turn the stored "
-                "pixels back, or the annotations with them"
-            )
+        return record, str(error).removesuffix(".")
+    return record, _other_size(record, look.size) or look
+
+
+def _other_size(record: Record, size: tuple[int, int]) -> str | None:
+    """Say that the annotations are for an image of another size, if they are."""
+    if record.size is None or record.size == size:
+        return None
+    if record.size == size[::-1]:
         return (
-            f"it is {look.size[0]} x {look.size[1]} pixels, but its annotations are for "
-            f"{record.size[0]} x {record.size[1]}"
+            f"it is {size[0]} x {size[1]} pixels as its EXIF orientation turns it, but its "
+            "annotations are for the pixels as they are stored. Turn the stored pixels back, or "
+            "the annotations with them"
         )
-    return look
+    return (
+        f"it is {size[0]} x {size[1]} pixels, but its annotations are for "
+        f"{record.size[0]} x {record.size[1]}"
+    )
 
 
 def _refusal(left_out: Sequence[LeftOut], total: int, archive: Archive) -> str:
