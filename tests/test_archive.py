@@ -115,7 +115,7 @@ def test_several_archives_are_one_namespace(tmp_path: Path) -> None:
         assert archive.path == tmp_path
         assert archive.names() == ["labels/1.txt", "images/1.jpg"]
         assert archive.read("images/1.jpg") == b"1"
-        with pytest.raises(ViewfinderError, match=r"has no file 'images/2\.jpg'"):
+        with pytest.raises(ViewfinderError, match=r"there is no file 'images/2\.jpg'"):
             archive.read("images/2.jpg")
     packed(tmp_path / "c.tar", {"images/1.jpg": b"another"})
     assert "'images/1.jpg' is in another file" in refused(tmp_path)

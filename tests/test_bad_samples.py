@@ -285,11 +285,28 @@ def test_a_bad_sample_is_left_out_and_listed_if_so_asked(
     assert listed.keys() == case.bad.keys()
     for name, words in case.bad.items():
         assert all(word in listed[name] for word in words), listed[name]
+        assert str(tmp_path) not in listed[name]
     warning = f"samples that can't be used were left out: {len(case.bad)}"
     assert warning in capsys.readouterr().err
     kept = sorted(name for ids in members(tmp_path).values() for name in ids)
     images = [name for name in case.files if name.endswith((".png", ".jpg")) and name[:2] != "m/"]
     assert kept == sorted(set(images) - case.bad.keys())
+
+
+@pytest.mark.parametrize(("count", "more"), [(100, False), (101, True)])
+def test_a_hundred_bad_samples_are_named(
+    count: int,
+    more: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = pets() | {f"cat/empty{number}.png": b"" for number in range(count)}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", NAME]) == 1
+    error = capsys.readouterr().err
+    assert sum("cat/empty" in line for line in error.splitlines()) == 100
+    assert ("  and 1 more" in error.splitlines()) == more
 
 
 @pytest.mark.parametrize("box", [(-9, 5, 30, 40), (4, 5, 60, 40), (100, 100, 120, 120)])

@@ -121,6 +121,43 @@ def test_duplicates_are_shown_with_pictures(
     assert page[page.index("look alike") :].count("<img ") == 2
 
 
+def test_of_many_copies_those_of_other_classes_are_shown_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = pets()
+    files |= {f"cat/copy{number}.png": files["cat/3.png"] for number in range(6)}
+    files["dog/copy.png"] = files["cat/3.png"]
+    files |= {f"dog/same{number}.png": files["dog/3.png"] for number in range(6)}
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED))
+    assert main(["split", "pets"]) == 0
+    page = (output(tmp_path) / "report.html").read_text("utf-8")
+    against = page[page.index("Equal pixels, different classes") : page.index("same classes")]
+    assert against.count("<img ") == 4
+    assert "dog/copy.png" in against
+    assert "and 4 more" in against
+    assert main(["data", "pets"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "cat/3.png (cat) = dog/copy.png (dog) = cat/copy0.png (cat)" in printed
+    assert printed.count("and 4 more") == 2
+    assert printed.count("and 3 more") == 1
+
+
+@pytest.mark.parametrize("content", ["", '{"dataset": "pets"', "[]", '{"classes": []}'])
+def test_a_report_that_is_damaged_is_named_with_its_mend(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    content: str,
+) -> None:
+    monkeypatch.chdir(make_project(tmp_path, pets(), STRATIFIED))
+    output(tmp_path).mkdir(parents=True)
+    (output(tmp_path) / "report.json").write_text(content)
+    assert main(["data", "pets"]) == 1
+    error = capsys.readouterr().err
+    assert "report.json is " in error
+    assert "dvc repro --force split@pets" in error
+
+
 def test_semantic_masks_are_counted_and_drawn(tmp_path: Path) -> None:
     grey = np.full((40, 40, 3), 128, np.uint8)
     mask = np.zeros((40, 40), np.uint8)

@@ -261,6 +261,20 @@ def test_many_images_that_look_alike_are_said(
     assert "8 images look so alike" in capsys.readouterr().err
 
 
+def test_alike_images_in_no_split_are_few_of_all_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = pets(50)
+    for index in range(4):
+        files[f"cat/near{index}.jpg"] = encode(picture(index), "JPEG", quality=80)
+    slices = {"method": "slices", "train": "[10:20]", "val": "[20:30]", "test": "[30:40]"}
+    monkeypatch.chdir(make_project(tmp_path, files, slices))
+    assert main(["split", "pets"]) == 0
+    error = capsys.readouterr().err
+    assert "groups of near duplicates: 4" in error
+    assert "look so alike" not in error
+
+
 def test_every_kind_of_image_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = pets()
     colour = Image.fromarray(picture(77))

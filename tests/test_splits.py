@@ -1,7 +1,7 @@
 """Split methods: shares, groups, growth, folds and slices."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,6 +239,26 @@ def test_a_pattern_in_the_path_groups_the_images(
         assert len(sides(tmp_path, *video)) == 1
 
 
+@pytest.mark.parametrize("pattern", [r"/(?:video(\d+)|scan(\d+))_", r"/((?:video|scan)\d+)_"])
+def test_a_pattern_of_alternatives_groups_all_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    files = {
+        f"{name}/{kind}{2 * (index // 4) + (kind == 'scan')}_{index}.png": encode(
+            picture(100 * label + 50 * (kind == "scan") + index)
+        )
+        for label, name in enumerate(("cat", "dog"))
+        for kind in ("video", "scan")
+        for index in range(20)
+    }
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED | {"group_by": pattern}))
+    assert main(["split", "pets"]) == 0
+    for number in range(10):
+        same = [name for name in files if f"{number}_" in name]
+        assert len(same) == 8
+        assert len(sides(tmp_path, *same)) == 1
+
+
 def test_a_method_that_divides_a_group_is_stopped_at_the_gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +283,45 @@ def test_a_method_that_divides_a_group_is_stopped_at_the_gate(
     assert len(report(tmp_path)["duplicates"]["on_two_sides"]) == 20
 
 
+def without_validation(records: Sequence[Record]) -> dict[str, list[Record]]:
+    return {"train": list(records[:20]), "test": list(records[20:])}
+
+
+def with_a_fourth_part(records: Sequence[Record]) -> dict[str, list[Record]]:
+    parts = {"train": records[:10], "val": records[10:20], "test": records[20:30]}
+    return {split: list(part) for split, part in parts.items()} | {"more": list(records[30:])}
+
+
+def in_generators(records: Sequence[Record]) -> dict[str, Iterator[Record]]:
+    return {split: iter(records[10 * part :][:10]) for part, split in enumerate(SPLITS)}
+
+
+def in_a_list(records: Sequence[Record]) -> list[Record]:
+    return list(records)
+
+
+@pytest.mark.parametrize(
+    ("function", "found"),
+    [
+        (without_validation, "returned ['train', 'test']; expected a dictionary"),
+        (with_a_fourth_part, "returned ['train', 'val', 'test', 'more']; expected a dictionary"),
+        (in_generators, "for train; expected a list"),
+        (in_a_list, "returned list; expected a dictionary"),
+    ],
+)
+def test_what_a_split_function_of_ones_own_returns_is_checked(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    function: Callable[..., object],
+    found: str,
+) -> None:
+    split = {"_target_": f"{__name__}.{function.__name__}", "_partial_": True}
+    monkeypatch.chdir(make_project(tmp_path, pets(), split))
+    assert main(["split", "pets"]) == 1
+    assert found in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "named"),
     [
@@ -270,6 +329,7 @@ def test_a_method_that_divides_a_group_is_stopped_at_the_gate(
         ({"leaks": "off"}, "split.leaks is 'off'; expected fail or warn"),
         ({"group_by": "["}, "split.group_by is '['"),
         ({"group_by": "nowhere"}, "matches nothing in the path 'cat/0.png'"),
+        ({"group_by": "cat(x)?"}, "matches nothing in the path 'cat/0.png'"),
     ],
 )
 def test_wrong_options_are_named(

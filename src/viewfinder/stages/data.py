@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from viewfinder.config import load_dataset
+from viewfinder.data.report.copies import unlike_first
 from viewfinder.data.report.reading import read_report
 from viewfinder.data.schema import SPLITS, report_path, split_path
 from viewfinder.outputs import new_file
@@ -16,6 +17,7 @@ from viewfinder.workspace import project_dir
 
 _MOST_CLASSES = 30
 _MOST_IDS = 5
+_MOST_COPIES = 4
 
 
 def main(name: str, augment: Sequence[str] | None) -> None:
@@ -109,18 +111,23 @@ def _findings(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
         (
             "Equal pixels, different classes",
             [
-                " = ".join(f"{item['id']} ({', '.join(item['classes'])})" for item in group)
-                for group in duplicates["contradicting"]
+                _some([f"{item['id']} ({', '.join(item['classes'])})" for item in group], " = ")
+                for group in map(unlike_first, duplicates["contradicting"])
             ],
         ),
-        ("Equal pixels", [" = ".join(group) for group in duplicates["exact"]]),
-        ("Near duplicates", [" ~ ".join(group[:4]) for group in duplicates["near"]]),
+        ("Equal pixels", [_some(group, " = ") for group in duplicates["exact"]]),
+        ("Near duplicates", [_some(group, " ~ ") for group in duplicates["near"]]),
     ]
     return [(title, rows) for title, rows in lists if rows]
 
 
 def _reasons(left_out: list[dict[str, str]]) -> list[str]:
     return [f"{item['id']}: {item['reason']}" for item in left_out]
+
+
+def _some(names: Sequence[str], sign: str) -> str:
+    more = len(names) - _MOST_COPIES
+    return sign.join(names[:_MOST_COPIES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _list(title: str, rows: list[str]) -> Table:

@@ -71,5 +71,8 @@ class Archive:
         """
         container = self._members.get(name)
         if container is None:
-            raise ViewfinderError(f"{self.path} has no file {name!r}.")
+            raise ViewfinderError(
+                f"{self.path}: there is no file {name!r} in it. Add the file, or take out what "
+                "names it."
+            )
         return container.read(name)

@@ -31,6 +31,15 @@ def describe_copies(
     }
 
 
+def unlike_first(group: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return contradicting copies with one of each class first, since few of them are shown."""
+    seen: dict[tuple[str, ...], dict[str, Any]] = {}
+    for item in group:
+        seen.setdefault(tuple(item["classes"]), item)
+    first = list(seen.values())
+    return [*first, *(item for item in group if item not in first)]
+
+
 def _ids(group: Sequence[Record]) -> list[str]:
     return [record.id for record in group]
 

@@ -102,10 +102,10 @@ def _warnings(document: Document) -> list[str]:
     )
     warnings = [f"{text}: {number}" for text, number in found if number]
     alike = sum(map(len, duplicates["near"]))
-    if alike > _MANY_ALIKE * total:
+    if alike > _MANY_ALIKE * (total + document["unused_images"]):
         warnings.append(
-            f"{alike} images look so alike that groups of them are kept together as near "
-            "duplicates; `near_duplicates: false` under `split:` turns that off"
+            f"{alike} images look so alike that they count as near duplicates, which a drawn split "
+            "keeps together; `near_duplicates: false` under `split:` turns that off"
         )
     return warnings + [line for split in SPLITS for line in _missing(document, split)]
 

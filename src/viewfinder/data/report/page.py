@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from viewfinder.data.report.augmentations import Column
+from viewfinder.data.report.copies import unlike_first
 from viewfinder.data.report.document import Document
 from viewfinder.data.report.sheet import contact_sheet, show_groups
 from viewfinder.data.report.split_rows import SplitRows
@@ -42,6 +43,7 @@ def _context(document: Document, rows: SplitRows) -> dict[str, Any]:
     classes, copies = document["classes"], document["duplicates"]
     against = [[item["id"] for item in group] for group in copies["contradicting"]]
     agreeing = [group for group in copies["exact"] if group not in against]
+    unlike = [[item["id"] for item in unlike_first(group)] for group in copies["contradicting"]]
     leaks = [
         {**leak, "names": [name for ids in leak["ids"].values() for name in ids[:2]]}
         for leak in copies["on_two_sides"]
@@ -59,7 +61,7 @@ def _context(document: Document, rows: SplitRows) -> dict[str, Any]:
         "objects_an_image": _bars(document["objects"].get("of_an_image", {})),
         "co_classes": classes[:_MOST_IN_TABLE],
         "sheet": contact_sheet(rows, classes),
-        "against": show_groups(against, rows, classes),
+        "against": show_groups(unlike, rows, classes),
         "agreeing": show_groups(agreeing, rows, classes),
         "near": show_groups(copies["near"], rows, classes),
         "leaks": leaks,

@@ -16,10 +16,19 @@ def read_report(dataset: str, project: Path) -> dict[str, Any]:
         project: The checkout.
 
     Raises:
-        ViewfinderError: If the data set was not split yet.
+        ViewfinderError: If the data set was not split yet, or the file is damaged.
     """
     path = project / report_path(dataset, "json")
     if not path.is_file():
         raise ViewfinderError(f"{path} does not exist. {how_to_split(dataset)}")
-    report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ViewfinderError(
+            f"{path} is damaged: {error}. Run `dvc repro --force split@{dataset}`."
+        ) from error
+    if not (isinstance(report, dict) and report.get("dataset") == dataset):
+        raise ViewfinderError(
+            f"{path} is no report on {dataset}. Run `dvc repro --force split@{dataset}`."
+        )
     return report

@@ -32,6 +32,19 @@ class Shown:
     text: str
 
 
+@dataclass(frozen=True)
+class Group:
+    """Pictures that belong together.
+
+    Attributes:
+        shown: The first of them.
+        more: How many others there are.
+    """
+
+    shown: list[Shown]
+    more: int
+
+
 def contact_sheet(rows: SplitRows, classes: Sequence[str]) -> list[Shown]:
     """Show images of every class in turn, drawn at random but the same each time."""
     generator = random.Random(_SEED)
@@ -48,10 +61,13 @@ def contact_sheet(rows: SplitRows, classes: Sequence[str]) -> list[Shown]:
 
 def show_groups(
     groups: Sequence[Sequence[str]], rows: SplitRows, classes: Sequence[str]
-) -> list[list[Shown]]:
+) -> list[Group]:
     """Show the first images of the first groups."""
     return [
-        [_show(rows, name, classes, _COPY_SIDE) for name in group[:_MEMBERS]]
+        Group(
+            [_show(rows, name, classes, _COPY_SIDE) for name in group[:_MEMBERS]],
+            max(len(group) - _MEMBERS, 0),
+        )
         for group in groups[:_GROUPS]
     ]
 

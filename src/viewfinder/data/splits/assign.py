@@ -45,7 +45,7 @@ def official_split(
         raise ViewfinderError(
             f"The data set's own split has no images for {', '.join(empty)}. "
             "Give shares to draw from its training images, such as val: 0.1, or "
-            "choose a split method that makes them, such as stratified_split."
+            "choose a split method that makes them, such as `method: stratified`."
         )
     return assignment | draw(assignment["train"], shares, seed) if shares else assignment
 
@@ -81,8 +81,9 @@ def draw(records: Sequence[Record], shares: dict[Split, float], seed: int) -> As
     bundles = bundle(records)
     if len(bundles) <= len(shares):
         raise ViewfinderError(
-            f"The {len(records)} images form {len(bundles)} groups that must not be divided; "
-            f"{len(shares) + 1} or more are needed for {len(shares) + 1} splits."
+            f"The {len(records)} images form no more than {len(bundles)} that can be told apart, "
+            f"by groups, copies and near duplicates; {len(shares) + 1} or more are needed for "
+            f"{len(shares) + 1} splits. `near_duplicates: false` under `split:` lets the last go."
         )
     check_classes(bundles, len(shares) + 1)
     names: list[Split] = ["train", *shares]

@@ -65,11 +65,25 @@ def _leak(kind: Kind, sides: dict[Split, list[Record]]) -> Leak:
 
 
 def check_assignment(assignment: Assignment) -> None:
-    """Refuse an empty split, and an image in two splits.
+    """Refuse what is no division into all splits, an empty split, and an image in two splits.
 
     Raises:
         ViewfinderError: Naming the split or the image.
     """
+    if not (isinstance(assignment, dict) and set(assignment) == set(SPLITS)):
+        found = list(assignment) if isinstance(assignment, dict) else type(assignment).__name__
+        raise ViewfinderError(
+            f"The split function returned {found}; expected a dictionary with the records of "
+            f"{', '.join(SPLITS)}. Correct the function that `split:` names in the data set's "
+            "config."
+        )
+    for split in SPLITS:
+        if not isinstance(assignment[split], list):
+            raise ViewfinderError(
+                f"The split function returned a {type(assignment[split]).__name__} for {split}; "
+                "expected a list of records. Correct the function that `split:` names in the data "
+                "set's config."
+            )
     owner: dict[str, Split] = {}
     for split in SPLITS:
         if not assignment[split]:

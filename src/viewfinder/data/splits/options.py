@@ -20,8 +20,8 @@ class SplitOptions:
         on_error: Whether samples that can't be used stop the stage, or are left out and listed.
         single_object: Whether only images with exactly one object are kept, for localization; the
             others are listed. Crowds and boxes without an area do not count.
-        group_by: Pattern searched in each image's path; what it matches (its first group, if it
-            has one) is the image's group. None keeps the reader's groups.
+        group_by: Pattern searched in each image's path; what it matches (the first of its groups
+            that matches, if it has any) is the image's group. None keeps the reader's groups.
         near_duplicates: Whether near duplicates are searched and kept together. The search leaves
             out images below 16 pixels.
         leaks: Whether a group or an exact duplicate on two sides stops the stage. Where the
@@ -92,14 +92,21 @@ class SplitOptions:
         pattern = re.compile(self.group_by)
         grouped = []
         for record in records:
-            match = pattern.search(record.id)
-            if match is None:
+            group = _matched(pattern.search(record.id))
+            if group is None:
                 raise ViewfinderError(
                     f"split.group_by {self.group_by!r} matches nothing in the path {record.id!r}. "
                     "Choose a pattern that matches every path."
                 )
-            grouped.append(replace(record, group=match.group(1 if pattern.groups else 0)))
+            grouped.append(replace(record, group=group))
         return grouped
+
+
+def _matched(match: re.Match[str] | None) -> str | None:
+    """Return what the first of a pattern's groups matched, or the whole one without any."""
+    if match is None or not match.re.groups:
+        return match and match.group()
+    return next((group for group in match.groups() if group is not None), None)
 
 
 def _counts(item: Object) -> bool:

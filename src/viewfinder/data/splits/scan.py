@@ -23,7 +23,7 @@ from viewfinder.progress import progress
 
 _CHUNK_IMAGES = 64
 _CHUNK_BYTES = 16 * 2**20
-_NAMED_PROBLEMS = 5
+_NAMED_PROBLEMS = 100
 
 _Seen = list[tuple[Record, Look | str]]
 

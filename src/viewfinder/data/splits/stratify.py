@@ -10,7 +10,7 @@ from viewfinder.data.readers.record import Record
 Bundle = Sequence[Record]
 
 # How far a part may be from its share, for the sake of the classes' shares.
-_SLACK = 0.05
+_SLACK, _SLACK_IMAGES = 0.05, 2
 
 
 def stratify(bundles: Sequence[Bundle], shares: Sequence[float], seed: int) -> list[list[Record]]:
@@ -19,8 +19,8 @@ def stratify(bundles: Sequence[Bundle], shares: Sequence[float], seed: int) -> l
     This is iterative stratification: the rarest class is dealt out first, each bundle to the part
     that lacks most images of the class. Large bundles go before small ones, which then even out
     what the large ones left. What many small classes were each rounded by can add up; where a part
-    is off by more than a twentieth of its share, those that are short then get the bundles that
-    their classes miss least.
+    is off by more than two images and a twentieth of its share, the parts that are short then get
+    the bundles that their classes miss least.
 
     Source: K. Sechidis, G. Tsoumakas and I. Vlahavas, "On the Stratification of Multi-Label Data",
     ECML PKDD 2011, algorithm 1; here for bundles of images instead of single ones.
@@ -61,7 +61,7 @@ class _Draw:
         }
         images = sum(len(bundle) for bundle in bundles)
         self._room = [share * images for share in shares]
-        self._slack = [max(1, _SLACK * room) for room in self._room]
+        self._slack = [max(_SLACK_IMAGES, _SLACK * room) for room in self._room]
 
     def deal(self) -> None:
         """Give every bundle to a part."""
