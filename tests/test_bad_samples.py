@@ -293,6 +293,28 @@ def test_a_bad_sample_is_left_out_and_listed_if_so_asked(
     assert kept == sorted(set(images) - case.bad.keys())
 
 
+def test_a_photo_whose_data_end_early_is_used_and_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grey, colour = encode(picture(3)[..., 0], "JPEG"), encode(picture(4), "JPEG")
+    files = pets() | {"cat/whole.jpg": colour, "cat/stray.jpg": colour[:-2] + b"\0\0\xff\xd9"}
+    for name, whole in (("grey", grey), ("colour", colour)):
+        start = whole.index(b"\xff\xda")
+        files[f"cat/{name}.jpg"] = whole[: (start + len(whole)) // 2] + b"\xff\xd9"
+    monkeypatch.chdir(make_project(tmp_path, files, STRATIFIED | {"near_duplicates": False}))
+    assert main(["split", NAME]) == 0
+    assert "images that are damaged, but used: 2" in capsys.readouterr().err
+    damage = "Corrupt JPEG data: premature end of data segment"
+    assert report(tmp_path)["damaged"] == [
+        {"id": f"cat/{name}.jpg", "reason": damage} for name in ("grey", "colour")
+    ]
+    assert {name for ids in members(tmp_path).values() for name in ids} == files.keys()
+    page = (output(tmp_path) / "report.html").read_text("utf-8")
+    assert f"<b>cat/grey.jpg</b>: {damage}" in page
+    assert main(["data", NAME]) == 0
+    assert f"cat/grey.jpg: {damage}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("count", "more"), [(100, False), (101, True)])
 def test_a_hundred_bad_samples_are_named(
     count: int,

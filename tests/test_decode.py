@@ -173,6 +173,18 @@ def test_rough_decoding_keeps_brightness_and_the_mean_colour() -> None:
     assert np.abs(rough - exact).mean() < 2
 
 
+@pytest.mark.parametrize("pixels", [scene(), scene()[..., 0]], ids=["colours", "grey"])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"progressive": True}], ids=str)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_split_stage_sees_what_pillow_shows(
+    pixels: NDArray[np.uint8], options: dict[str, Any], orientation: int
+) -> None:
+    content = encode(pixels, "JPEG", exif=exif_of(Orientation=orientation), **options)
+    with Image.open(io.BytesIO(content)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(decode_for_split(content), expected)
+
+
 def exif_of(**tags: Any) -> Image.Exif:
     exif = Image.Exif()
     exif.update({ExifTags.Base[name]: value for name, value in tags.items()})

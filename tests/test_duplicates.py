@@ -95,7 +95,7 @@ def test_chains_of_pictures_that_look_alike_are_one_group() -> None:
         hashes[number] = hashes[number - 1] ^ np.uint64(0b1010101 << (14 * (number - 11)))
     records = [Record(id=str(n), size=(64, 64), fingerprint=str(n)) for n in range(50)]
     colours = np.zeros((50, 3), np.float32)
-    marked = mark_near_duplicates(Scan(records, [], hashes, thumbnails, colours, colours))
+    marked = mark_near_duplicates(Scan(records, [], {}, hashes, thumbnails, colours, colours))
     assert [record.id for record in marked if record.cluster is not None] == ["10", "11", "12"]
     assert {record.cluster for record in marked} == {None, "10"}
 
@@ -108,7 +108,7 @@ def peak_of_the_search(count: int) -> int:
     colours = np.zeros((count, 3), np.float32)
     thumbnails = np.repeat(generator.integers(0, 256, (1, 16, 16), np.uint8), count, axis=0)
     records = [Record(id=str(n), size=(64, 64), fingerprint=str(n)) for n in range(count)]
-    scan = Scan(records, [], hashes, thumbnails, colours, colours)
+    scan = Scan(records, [], {}, hashes, thumbnails, colours, colours)
     tracemalloc.start()
     marked = mark_near_duplicates(scan)
     peak = tracemalloc.get_traced_memory()[1]

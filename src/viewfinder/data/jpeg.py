@@ -19,6 +19,10 @@ _RESTARTS = 0xDD
 _SCAN = 0xDA
 # What libjpeg says of a file that holds more than the rows it tells of, and is not damaged before.
 _MORE_THAN_ROWS = re.compile(r"Corrupt JPEG data: \d+ extraneous bytes before marker 0xd9")
+_DAMAGE = re.compile(
+    r"Premature end of JPEG file|Corrupt JPEG data: "
+    r"(premature end of data segment|bad Huffman code|found marker 0x.. instead of RST\d)"
+)
 
 
 class JpegHeader(NamedTuple):
@@ -92,6 +96,33 @@ def decode_rows(content: memoryview, header: JpegHeader, rows: int) -> NDArray[n
         if _MORE_THAN_ROWS.fullmatch(str(error)) is None:
             return None
     return room
+
+
+def decode_exactly(
+    content: memoryview, header: JpegHeader
+) -> tuple[NDArray[np.uint8], str | None] | None:
+    """Decode a grey or coloured file to the pixels that Pillow and OpenCV give.
+
+    Args:
+        content: The file, unsigned bytes.
+        header: What its markers say: one component or three.
+
+    Returns:
+        Pixels as they are stored, uint8 [H, W] or [H, W, 3], and what the decoder found damaged
+        among them; None if it can't decode the file.
+    """
+    grey = header.components == 1
+    room = np.empty((header.height, header.width, 1 if grey else 3), np.uint8)
+    damage = None
+    try:
+        simplejpeg.decode_jpeg(content, "GRAY" if grey else "RGB", buffer=room)
+    except ValueError as error:
+        message = str(error)
+        if _DAMAGE.fullmatch(message):
+            damage = message
+        elif _MORE_THAN_ROWS.fullmatch(message) is None:
+            return None
+    return (room[..., 0] if grey else room), damage
 
 
 def _with_rows(content: memoryview, header: JpegHeader, rows: int) -> memoryview | bytearray:

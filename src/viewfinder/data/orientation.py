@@ -50,7 +50,7 @@ def orientation_in(exif: bytes) -> int:
 
 
 def turn(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Return stored pixels, [H, W, 3], as an orientation says that they are shown."""
+    """Return stored pixels, [H, W] or [H, W, 3], as an orientation says that they are shown."""
     if orientation == AS_STORED:
         return pixels
     return np.ascontiguousarray(_TURNS[orientation](pixels))

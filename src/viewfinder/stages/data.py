@@ -105,6 +105,7 @@ def _findings(report: dict[str, Any]) -> list[tuple[str, list[str]]]:
     duplicates, boxes = report["duplicates"], report["boxes"]
     lists = [
         ("Samples that can't be used", _reasons(report["left_out"])),
+        ("Damaged, but used", _reasons(report["damaged"])),
         ("Left out on purpose", _reasons(report["unwanted"])),
         ("Boxes without area", [f"{box['id']} {box['bbox']}" for box in boxes["empty"]]),
         ("Boxes out of the image", [f"{box['id']} {box['bbox']}" for box in boxes["out_of_frame"]]),

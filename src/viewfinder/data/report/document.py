@@ -72,6 +72,9 @@ def write_document(outcome: Outcome, rows: SplitRows) -> Document:
         "splits": counts,
         "unused_images": len(outcome.records) - len(everything),
         "left_out": [asdict(item) for item in outcome.scan.left_out],
+        "damaged": [
+            {"id": name, "reason": damage} for name, damage in outcome.scan.damaged.items()
+        ],
         "unwanted": [asdict(item) for item in outcome.unwanted],
         "image_sizes": describe_sizes(everything),
         "pixels_of_train": describe_pixels(outcome.scan, parts["train"]),
@@ -92,6 +95,7 @@ def _warnings(document: Document) -> list[str]:
     total = sum(counts["images"] for counts in document["splits"].values())
     found = (
         ("samples that can't be used were left out", len(document["left_out"])),
+        ("images that are damaged, but used", len(document["damaged"])),
         ("images without exactly one object were left out", len(document["unwanted"])),
         ("images in none of the splits", document["unused_images"]),
         ("boxes without area", len(boxes["empty"])),

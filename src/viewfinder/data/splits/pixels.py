@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from viewfinder.data.orientation import turned
+from viewfinder.data.jpeg import decode_exactly, read_header
+from viewfinder.data.orientation import orientation_in, turn, turned
 from viewfinder.data.unreadable import unreadable
 
 THUMBNAIL_SIDE = 16
@@ -18,7 +19,10 @@ _HASH_SIDE = 8
 _DCT_SIDE = 32
 _AS_THEY_ARE = frozenset({"L", "RGB", "RGBA"})
 _DEEPEST = 2**16 - 1
+_JPEG = frozenset({"JPEG", "MPO"})
 _GREY_LEVELS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 class UnreadableImageError(ValueError):
@@ -36,6 +40,7 @@ class Look:
         thumbnail: Grey image, uint8 [16, 16].
         mean: Mean of red, green and blue in [0, 1], float64 [3].
         square: Mean of the squares of red, green and blue, float64 [3].
+        damage: What is damaged among the pixels, if they could be decoded all the same.
     """
 
     size: tuple[int, int]
@@ -44,6 +49,7 @@ class Look:
     thumbnail: NDArray[np.uint8]
     mean: NDArray[np.float64]
     square: NDArray[np.float64]
+    damage: str | None
 
 
 def look_at(content: bytes) -> Look:
@@ -58,7 +64,7 @@ def look_at(content: bytes) -> Look:
     Raises:
         UnreadableImageError: If the bytes are not a whole image.
     """
-    pixels = decode(content)
+    pixels, damage = _decode(content)
     digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     mean, deviation = (value.ravel()[:3] for value in cv2.meanStdDev(pixels))
@@ -71,10 +77,11 @@ def look_at(content: bytes) -> Look:
         thumbnail=cv2.resize(grey, (THUMBNAIL_SIDE,) * 2, interpolation=cv2.INTER_AREA),
         mean=_three(mean / levels),
         square=_three((mean**2 + deviation**2) / levels**2),
+        damage=damage,
     )
 
 
-def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def decode(content: bytes) -> Pixels:
     """Decode an image, turned as its EXIF orientation says.
 
     Returns:
@@ -83,20 +90,42 @@ def decode(content: bytes) -> NDArray[np.uint8] | NDArray[np.uint16]:
     Raises:
         UnreadableImageError: If the bytes are not a whole image.
     """
+    return _decode(content)[0]
+
+
+def _decode(content: bytes) -> tuple[Pixels, str | None]:
     try:
         with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            shown = turned(image)
-            if shown.mode == "F" or shown.mode.startswith("I"):
-                return _deep(np.asarray(shown))
-            if shown.mode not in _AS_THEY_ARE:
-                shown = shown.convert("RGBA" if shown.has_transparency_data else "RGB")
-            return np.asarray(shown)
+            decoded = _decode_jpeg(content) if image.format in _JPEG else None
+            return decoded or (_load(image), None)
     except UnreadableImageError:
         raise
     # Pillow's decoders raise many kinds of errors for damaged files.
     except Exception as error:
         raise UnreadableImageError(f"it {unreadable(content, error)}") from error
+
+
+def _decode_jpeg(content: bytes) -> tuple[Pixels, str | None] | None:
+    """Decode by libjpeg itself, since Pillow keeps its warnings of damage to itself."""
+    view = memoryview(content)
+    header = read_header(view)
+    if header is None or header.components not in (1, 3):
+        return None
+    decoded = decode_exactly(view, header)
+    if decoded is None:
+        return None
+    pixels, damage = decoded
+    return turn(pixels, orientation_in(header.exif)), damage
+
+
+def _load(image: Image.Image) -> Pixels:
+    image.load()
+    shown = turned(image)
+    if shown.mode == "F" or shown.mode.startswith("I"):
+        return _deep(np.asarray(shown))
+    if shown.mode not in _AS_THEY_ARE:
+        shown = shown.convert("RGBA" if shown.has_transparency_data else "RGB")
+    return np.asarray(shown)
 
 
 def _deep(pixels: NDArray[Any]) -> NDArray[np.uint16]:

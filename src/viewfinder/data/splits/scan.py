@@ -45,6 +45,7 @@ class Scan:
     Attributes:
         records: The records whose image can be used, with its size and fingerprint.
         left_out: The others, those that the reader refused first.
+        damaged: Ids of those among the records whose pixels are damaged, and what is.
         perceptual: Perceptual hashes, uint64 [N].
         thumbnails: Grey images, uint8 [N, 16, 16].
         means: Mean of red, green and blue in [0, 1], float32 [N, 3].
@@ -53,6 +54,7 @@ class Scan:
 
     records: list[Record] = field(repr=False)
     left_out: list[LeftOut] = field(repr=False)
+    damaged: dict[str, str] = field(repr=False)
     perceptual: NDArray[np.uint64] = field(repr=False)
     thumbnails: NDArray[np.uint8] = field(repr=False)
     means: NDArray[np.float32] = field(repr=False)
@@ -100,6 +102,7 @@ def scan_images(reading: Reading, archive: Archive, *, on_error: Reaction = "fai
             replace(record, size=look.size, fingerprint=look.digest.hex()) for record, look in good
         ],
         left_out=left_out,
+        damaged={record.id: look.damage for record, look in good if look.damage is not None},
         perceptual=np.array([look.perceptual for look in looks], np.uint64),
         thumbnails=np.array([look.thumbnail for look in looks], np.uint8).reshape(-1, 16, 16),
         means=np.array([look.mean for look in looks], np.float32).reshape(-1, 3),
