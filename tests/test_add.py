@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from hydra.utils import get_method
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.readers.record import Reading
 from viewfinder.data.recognition.formats import recognise
+from viewfinder.data.recognition.names import Format
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
 from viewfinder.data.sources.pack import pack_folder
 from viewfinder.errors import ViewfinderError
@@ -404,6 +407,104 @@ def test_a_format_is_recognised(
         reading = get_method(found.reader)(archive, **found.options)
     assert reading.records
     assert not reading.left_out
+
+
+def recognised(folder: Path, make: Callable[[Path], None]) -> tuple[Format, Reading]:
+    with archive_of(folder, make) as archive:
+        found = recognise(archive)
+        return found, get_method(found.reader)(archive, **found.options)
+
+
+def sides(reading: Reading) -> Counter[str | None]:
+    return Counter(record.split for record in reading.records)
+
+
+def list_of(cells: list[str], column: str = "labels", suffix: str = "csv") -> Callable[..., None]:
+    """Make images and a list of them, one for each cell."""
+
+    def make(folder: Path) -> None:
+        names = [f"{number}.png" for number in range(len(cells))]
+        for seed, name in enumerate(names):
+            picture(folder / "pictures" / name, seed)
+        columns = {"image": names, column: cells}
+        if suffix == "parquet":
+            pq.write_table(pa.table(columns), folder / "list.parquet")
+            return
+        mark = {"csv": ",", "tsv": "\t"}[suffix]
+        rows = [
+            mark.join(f'"{cell}"' for cell in row) for row in zip(*columns.values(), strict=True)
+        ]
+        text = "\n".join([mark.join(columns), *rows])
+        (folder / f"list.{suffix}").write_text(text, encoding="utf-8")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "classes", "note"),
+    [
+        ("labels", ["polar bear", "brown bear"], ["brown bear", "polar bear"], "would part it"),
+        ("tags", ["bear", "polar bear", "fox"], ["bear", "fox", "polar bear"], "would part it"),
+        ("tags", ["haze", "road", "road haze", "haze sea", "sea"], ["haze", "road", "sea"], "' '"),
+        ("labels", ["cat, dog", "dog"], ["cat", "dog"], "','"),
+        ("class", ["cat|dog", "dog"], ["cat", "dog"], "'|'"),
+        ("class", ["dog; wild", "cat"], ["cat", "dog; wild"], "would part it"),
+        ("label", ["polar bear", "cat"], ["cat", "polar bear"], ""),
+    ],
+)
+def test_what_stands_between_classes_is_taken_with_evidence_and_said(
+    tmp_path: Path, column: str, cells: list[str], classes: list[str], note: str
+) -> None:
+    found, reading = recognised(tmp_path, list_of(cells, column))
+    assert reading.classes == classes
+    assert ("separator" in found.options) == (reading.annotations == ["labels"])
+    assert note in found.note
+    assert bool(note) == bool(found.note)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "parquet"])
+def test_a_list_may_have_another_form_than_csv(tmp_path: Path, suffix: str) -> None:
+    _, reading = recognised(tmp_path, list_of(["cat", "dog", "cat"], "label", suffix))
+    assert [record.label for record in reading.records] == [0, 1, 0]
+
+
+def test_a_list_is_seen_though_its_first_images_are_missing(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        list_of(["cat", "dog", "cat", "dog"], "label")(folder)
+        (folder / "pictures" / "0.png").unlink()
+
+    _, reading = recognised(tmp_path, make)
+    assert len(reading.records) == 3
+    assert [item.id for item in reading.left_out] == ["pictures/0.png"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_in_a_list_may_be_written_in_decomposed_letters(tmp_path: Path, suffix: str) -> None:
+    def make(folder: Path) -> None:
+        picture(folder / "caf\u00e9.png", 0)
+        columns = {"image": ["cafe\u0301.png"], "label": ["cat"]}
+        if suffix == "parquet":
+            pq.write_table(pa.table(columns), folder / "list.parquet")
+        else:
+            text = "image,label\ncafe\u0301.png,cat\n"
+            (folder / "list.csv").write_text(text, encoding="utf-8")
+
+    _, reading = recognised(tmp_path, make)
+    assert [record.id for record in reading.records] == ["caf\u00e9.png"]
+
+
+def test_parquet_files_may_say_their_split_by_their_folder(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        parquet(folder)
+        for split in ("train", "test"):
+            (folder / "default" / split).mkdir(parents=True)
+            file = folder / f"{split}-00000-of-00001.parquet"
+            file.rename(folder / "default" / split / "0000.parquet")
+
+    found, reading = recognised(tmp_path, make)
+    files = {split: [f"default/{split}/0000.parquet"] for split in ("train", "test")}
+    assert found.options["files"] == files
+    assert sides(reading) == {"train": 1, "test": 1}
 
 
 def masks(folder: Path) -> None:
