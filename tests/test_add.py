@@ -493,6 +493,67 @@ def test_names_in_a_list_may_be_written_in_decomposed_letters(tmp_path: Path, su
     assert [record.id for record in reading.records] == ["caf\u00e9.png"]
 
 
+@pytest.mark.parametrize(
+    ("starts", "stated", "corners"),
+    [
+        ([0, 3], "", "edges"),
+        ([0, 1], "", "edges"),
+        ([0, 1, 1], "", "inclusive"),
+        ([1, 3], "", "inclusive"),
+        ([0, 3], "inclusive", "inclusive"),
+        ([1, 3], "edges", "edges"),
+    ],
+)
+def test_what_most_voc_boxes_start_at_tells_what_they_count_from(
+    tmp_path: Path, starts: list[int], stated: str, corners: str
+) -> None:
+    def make(folder: Path) -> None:
+        for number, start in enumerate(starts):
+            picture(folder / f"{number}.png", number)
+            text = VOC.replace("<xmin>3<", f"<xmin>{start}<")
+            if stated:
+                text = text.replace("<size>", f"<corners>{stated}</corners><size>")
+            (folder / f"{number}.xml").write_text(text)
+
+    found, _ = recognised(tmp_path, make)
+    assert found.options.get("corners", "inclusive") == corners
+    assert f"count from {0 if corners == 'edges' else 1}" in found.note
+
+
+def test_voc_without_lists_has_one_folder_of_images_and_one_of_xml(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        for number in range(3):
+            picture(folder / "images" / f"{number}.png", number)
+            (folder / "annotations").mkdir(exist_ok=True)
+            (folder / "annotations" / f"{number}.xml").write_text(VOC)
+
+    _, reading = recognised(tmp_path, make)
+    assert not reading.left_out
+    assert sides(reading) == {None: 3}
+
+
+def test_voc_folders_of_splits_without_lists_are_not_joined(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        voc_of_splits(folder)
+        shutil.rmtree(folder / "ImageSets")
+        shutil.rmtree(folder / "SegmentationClass")
+
+    with pytest.raises(ViewfinderError, match="no lists"):
+        recognised(tmp_path, make)
+
+
+def test_voc_lists_of_trainval_and_test_leave_val_to_be_drawn(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        voc(folder)
+        (folder / "ImageSets" / "Main" / "train.txt").unlink()
+        (folder / "ImageSets" / "Main" / "trainval.txt").write_text("0\n1\n")
+
+    found, reading = recognised(tmp_path, make)
+    assert not reading.left_out
+    assert sides(reading) == {"train": 2, "test": 1}
+    assert "val is drawn from trainval" in found.note
+
+
 def test_parquet_files_may_say_their_split_by_their_folder(tmp_path: Path) -> None:
     def make(folder: Path) -> None:
         parquet(folder)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
+from hydra.utils import get_method
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +22,7 @@ from viewfinder.data.readers.coco import read_coco
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.voc import read_voc
 from viewfinder.data.readers.yolo import read_yolo
+from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.schema import SPLITS, Split, SplitInfo, split_path
 from viewfinder.data.sources.zip_writer import write_zip
 from viewfinder.data.splits.writer import write_split
@@ -138,6 +140,19 @@ def test_coco_keeps_masks_and_crowds(tmp_path: Path) -> None:
     reading, losses = round_trip(tmp_path, "coco", [Record("a.png", objects=objects)])
     assert losses == []
     assert all(record.objects == objects for record in reading.records)
+
+
+def test_voc_says_what_its_corners_count_from(tmp_path: Path) -> None:
+    """A side at -1 is written as 0, which alone would tell of boxes that count from 0."""
+    objects = (Object((-1, 5, 20, 30), 0), Object((10, 10, 20, 20), 1))
+    (tmp_path / "voc").mkdir()
+    write_voc(
+        tmp_path / "voc", split_files(tmp_path, [Record("a.png", objects=objects)], ["objects"])
+    )
+    with zipped(tmp_path / "voc", tmp_path / "packed") as archive:
+        found = recognise(archive)
+        reading = get_method(found.reader)(archive, **found.options)
+    assert [record.objects for record in reading.records] == [objects] * 3
 
 
 @pytest.mark.parametrize("name", ["voc", "yolo"])

@@ -128,6 +128,8 @@ def _print_findings(
 ) -> None:
     sides = Counter(record.split for record in reading.records)
     split = ", ".join(f"{side} {sides[side]:,}" for side in SPLITS if sides[side])
+    if split and not sides["train"]:
+        split += "; nothing to train on, so all are divided anew by class"
     objects = sum(len(record.objects or ()) for record in reading.records)
     shown = ", ".join(reading.classes[:10]) + (" …" if len(reading.classes) > 10 else "")
     print(f"{name}: {found.name}{f'; {found.note}' if found.note else ''}")
@@ -171,12 +173,13 @@ def _dataset_config(
 
 
 def _split_config(reading: Reading) -> dict[str, Any]:
-    given = {record.split for record in reading.records} - {None}
-    missing = {side: share for side, share in _SHARES.items() if side not in given}
-    method = "official_split" if given else "stratified_split"
+    given = {record.split for record in reading.records}
+    official = "train" in given
+    drawn = {side: share for side, share in _SHARES.items() if not official or side not in given}
+    method = "official_split" if official else "stratified_split"
     return {
         "_target_": f"viewfinder.data.splits.assign.{method}",
         "_partial_": True,
-        **(missing if given else _SHARES),
-        **({"seed": 42} if missing else {}),
+        **drawn,
+        **({"seed": 42} if drawn else {}),
     }

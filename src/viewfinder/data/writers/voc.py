@@ -18,8 +18,9 @@ _DECIMALS = 6  # else the shift may round one corner past the other
 def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """Write the boxes of splits as Pascal VOC, whose corners are pixels counted from 1.
 
-    A corner between pixels is written with its fraction. An image's name starts with its split,
-    since all lie in one folder.
+    A corner between pixels is written with its fraction. Each file says ``corners`` inclusive, as
+    our reader calls it: a box that reaches out of its image may start at 0. An image's name starts
+    with its split, since all lie in one folder.
 
     Args:
         folder: An empty folder to write into.
@@ -58,7 +59,7 @@ def _document(picture: Picture, objects: list[Object], classes: list[str]) -> El
     _add(root, folder="JPEGImages", filename=picture.name)
     width, height = picture.size
     _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
-    _add(root, segmented=0)
+    _add(root, segmented=0, corners="inclusive")
     for item in objects:
         entry = ElementTree.SubElement(root, "object")
         _add(entry, name=classes[item.category], difficult=0)
