@@ -554,6 +554,22 @@ def test_voc_lists_of_trainval_and_test_leave_val_to_be_drawn(tmp_path: Path) ->
     assert "val is drawn from trainval" in found.note
 
 
+def test_yolo_is_seen_behind_backgrounds_and_byte_order_marks(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        yolo(folder)
+        label = folder / "labels" / "train" / "0.txt"
+        label.write_bytes(b"\xef\xbb\xbf" + label.read_bytes())
+        (folder / "labels" / "val" / "0.txt").write_text("")
+        for number in range(60):
+            image = folder / "images" / "train" / "0.png"
+            shutil.copy(image, image.with_name(f"-{number}.png"))
+            (folder / "labels" / "train" / f"-{number}.txt").touch()
+
+    found, reading = recognised(tmp_path, make)
+    assert found.name == "YOLO"
+    assert len(reading.records) == 62
+
+
 def test_parquet_files_may_say_their_split_by_their_folder(tmp_path: Path) -> None:
     def make(folder: Path) -> None:
         parquet(folder)

@@ -866,6 +866,21 @@ def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
     assert splits(read(read_yolo, tmp_path, members)) == {"train/images/1.jpg": "train"}
 
 
+@pytest.mark.parametrize("line", ["./train/images/1.jpg", "train/images/1.jpg"])
+def test_yolo_lists_may_start_at_their_own_folder(tmp_path: Path, line: str) -> None:
+    members = {f"mine/{name}": content for name, content in yolo().items()}
+    members |= {"mine/data.yaml": "train: l.txt\nnames: [cat, dog]\n", "mine/l.txt": line}
+    members |= {"train/images/2.jpg": grey(), "train/labels/2.txt": ""}
+    options = {"data": "mine/data.yaml", "unlisted": "leave_out"}
+    reading = read(read_yolo, tmp_path, members, **options)
+    assert splits(reading) == {"mine/train/images/1.jpg": "train"}
+
+
+def test_yolo_knows_the_class_names_that_labelimg_puts_beside_the_labels(tmp_path: Path) -> None:
+    members = {**yolo(), "train/labels/classes.txt": "cat\ndog\n"}
+    assert not read(read_yolo, tmp_path, members).left_out
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
