@@ -570,6 +570,16 @@ def test_yolo_is_seen_behind_backgrounds_and_byte_order_marks(tmp_path: Path) ->
     assert len(reading.records) == 62
 
 
+@pytest.mark.parametrize("name", ["./pictures/caf\u00e9.png", "cafe\u0301.png"])
+def test_coco_is_seen_however_it_writes_its_images_names(tmp_path: Path, name: str) -> None:
+    def make(folder: Path) -> None:
+        picture(folder / "pictures" / "caf\u00e9.png", 0)
+        coco_json(folder / "a.json", [name])
+
+    _, reading = recognised(tmp_path, make)
+    assert [record.id for record in reading.records] == ["pictures/caf\u00e9.png"]
+
+
 def test_parquet_files_may_say_their_split_by_their_folder(tmp_path: Path) -> None:
     def make(folder: Path) -> None:
         parquet(folder)
@@ -648,7 +658,7 @@ def parquet_without_names(folder: Path) -> None:
         (masks, "camvid_quarter.yaml"),
         (one_folder, "one folder a class"),
         (coco_for_one_split_twice, "'a.json' and 'b.json' both seem to be for train"),
-        (coco_without_images, "no image that 'a/train.json' lists is there"),
+        (coco_without_images, "no image that 'a/train.json' lists .as 'missing.png'. is there"),
         (voc_without_lists, "XML files.* no lists such as ImageSets/Main/train.txt"),
         (yolo_without_classes, "text files.*'labels/train/0.txt' no data.yaml"),
         (table_of_boxes, "'list.csv' has boxes"),
