@@ -1,5 +1,6 @@
 """A data set of one's own: recognised, added, and tracked by its content."""
 
+import gzip
 import json
 import pickle
 import re
@@ -851,3 +852,99 @@ def test_what_was_fetched_to_be_looked_at_is_not_fetched_again(
     with Archive(project / "data" / "raw" / "own") as archive:
         assert len(archive.names()) == 4
     assert not list((project / ".cache" / "viewfinder" / "added").iterdir())
+
+
+def gzipped_mnist(folder: Path) -> None:
+    mnist(folder)
+    for file in list(folder.iterdir()):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+
+
+def pets_in_archives(folder: Path) -> None:
+    pets(folder)
+    for part in ("images", "annotations"):
+        shutil.make_archive(str(folder / part), "gztar", folder, part)
+        shutil.rmtree(folder / part)
+    (folder / "SHA256SUMS").write_text("of the authors")
+
+
+@pytest.mark.parametrize(("make", "found"), [(gzipped_mnist, "idx"), (pets_in_archives, "Pet")])
+def test_a_folder_of_archives_is_taken_as_they_are(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Path], None],
+    found: str,
+) -> None:
+    make(project / "own")
+    assert main(["add", "own", "own"]) == 0
+    assert found in capsys.readouterr().out
+    assert main(["download", "own"]) == 0
+    with Archive(project / "data" / "raw" / "own") as archive:
+        assert not [name for name in archive.names() if name.endswith(".gz")]
+
+
+def test_an_archive_beside_folders_is_not_opened(project: Path) -> None:
+    class_folders(project / "own", each=2)
+    pack_folder(project / "own", project / "own" / "copy.zip")
+    assert main(["add", "own", "own"]) == 0
+    assert main(["download", "own"]) == 0
+    with Archive(project / "data" / "raw" / "own") as archive:
+        assert "copy.zip" in archive.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("fake.zip", b"<html>", ["own/fake.zip is not a zip archive"]),
+        ("cut.tar.gz", gzip.compress(b"x" * 99)[:20], ["own/cut.tar.gz is damaged"]),
+        ("x.7z", b"7z", ["own/x.7z has a format that can't be read"]),
+        ("a.csv", b"a,b", ["own/a.csv holds 1 files (.csv 1) in no format"]),
+    ],
+)
+def test_what_is_refused_is_named_as_it_was_given(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, words: list[str]
+) -> None:
+    (project / "own").mkdir()
+    (project / "own" / name).write_bytes(content)
+    for source in (f"own/{name}", "own"):
+        assert main(["add", "own", source]) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert ".cache" not in said
+        assert "dvc repro" not in said
+        if source != "own":
+            assert all(word in said for word in words), said
+
+
+def test_a_path_that_leads_nowhere_counts_from_where_one_is(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["add", "own", "photos"]) == 1
+    said = capsys.readouterr().err
+    assert "photos does not exist" in said
+    assert f"counts from {project}." in said
+
+
+def test_a_split_without_training_images_is_made_anew(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_of(["cat", "dog"] * 6, "label")(project / "own")
+    listing = project / "own" / "list.csv"
+    first, *rows = listing.read_text().splitlines()
+    listing.write_text("\n".join([f"{first},split", *(f"{row},test" for row in rows)]))
+    assert main(["add", "own", "own"]) == 0
+    assert "test 12; nothing to train on" in capsys.readouterr().out
+    config = yaml.safe_load((project / "conf" / "dataset" / "own.yaml").read_text())
+    assert config["split"]["_target_"].endswith(".stratified_split")
+    assert {"val", "test", "seed"} <= config["split"].keys()
+
+
+def test_boxes_without_one_box_serve_no_task(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(project / "own" / "0.png", 0)
+    coco_json(project / "own" / "a.json", ["0.png"])
+    document = json.loads((project / "own" / "a.json").read_text())
+    (project / "own" / "a.json").write_text(json.dumps({**document, "annotations": []}))
+    assert main(["add", "own", "own"]) == 1
+    assert "own holds nothing that a task can learn from" in capsys.readouterr().err

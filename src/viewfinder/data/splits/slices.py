@@ -27,8 +27,8 @@ def slice_split(
 
     A slice is written as in TensorFlow Datasets: ``[:10%]``, ``[10%:25%]``, ``train[:1000]``,
     ``test``. The name says which of the authors' splits it is taken from; without it all images
-    are meant, and so they are by ``train`` if the authors made no split. The images stand in the natural order of their paths: ``cat.9.jpg`` before
-    ``cat.10.jpg``.
+    are meant, and so they are by ``train`` if the authors made no split. The images stand in the
+    natural order of their paths: ``cat.9.jpg`` before ``cat.10.jpg``.
 
     Args:
         records: The images.
