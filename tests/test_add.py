@@ -854,6 +854,17 @@ def test_what_was_fetched_to_be_looked_at_is_not_fetched_again(
     assert not list((project / ".cache" / "viewfinder" / "added").iterdir())
 
 
+def test_a_path_that_configs_take_for_a_reference_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class_folders(project / "of ${x}", each=2)
+    assert main(["add", "own", "of ${x}"]) == 1
+    said = capsys.readouterr().err
+    assert "'- url: of ${x}'" in said
+    assert "Rename the folder" in said
+    assert not (project / "conf" / "dataset" / "own.yaml").exists()
+
+
 def gzipped_mnist(folder: Path) -> None:
     mnist(folder)
     for file in list(folder.iterdir()):

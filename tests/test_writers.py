@@ -180,6 +180,13 @@ def test_images_that_differ_in_their_extension_only_are_refused(tmp_path: Path, 
         round_trip(tmp_path, name, records)
 
 
+def test_a_blank_before_the_extension_is_no_part_of_a_voc_list(tmp_path: Path) -> None:
+    names = ["a .png", "a_.png", "b c.png"]
+    reading, _ = round_trip(tmp_path, "voc", [Record(name, objects=()) for name in names])
+    assert not reading.left_out
+    assert len(reading.records) == 9
+
+
 def test_an_image_without_an_extension_gets_one(tmp_path: Path) -> None:
     reading, _ = round_trip(tmp_path, "coco", [Record("row7", objects=())])
     assert [record.id for record in reading.records] == [f"{split}/row7.png" for split in SPLITS]

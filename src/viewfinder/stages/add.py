@@ -185,6 +185,12 @@ def _dataset_config(
         | ({"single_object": True} if task == "localization" else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    if "${" in text:
+        line = next(line for line in text.splitlines() if "${" in line).strip()
+        raise ViewfinderError(
+            f"The data set's config would have the line {line!r}, in which '${{' refers to another "
+            "value. Rename the folder, the file or the column without it."
+        )
     return f"# {found.name}, added with `viewfinder add`.\n{text}"
 
 

@@ -34,17 +34,17 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """
     lists: dict[Split, list[str]] = {split: [] for split in splits}
     classes = next(iter(splits.values())).info.classes
+    used: set[PurePosixPath] = set()
     losses = Losses()
     with closing(pictures(splits, "to VOC")) as rows:
         for picture in rows:
-            place = PurePosixPath(picture.split) / picture.name
-            name = str(place.with_suffix(""))
-            lists[picture.split].append(name)
+            place = _place(picture, used)
+            lists[picture.split].append(str(place.with_suffix("")))
             write_picture(folder, picture, "JPEGImages" / place)
             kept = losses.keep(picture.objects)
             target = folder / "Annotations" / place.with_suffix(".xml")
             target.parent.mkdir(parents=True, exist_ok=True)
-            tree = ElementTree.ElementTree(_document(picture, kept, classes))
+            tree = ElementTree.ElementTree(_document(picture, place.name, kept, classes))
             ElementTree.indent(tree)
             tree.write(target, encoding="utf-8", xml_declaration=True)
     main = folder / "ImageSets" / "Main"
@@ -54,9 +54,22 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     return losses.described()
 
 
-def _document(picture: Picture, objects: list[Object], classes: list[str]) -> ElementTree.Element:
+def _place(picture: Picture, used: set[PurePosixPath]) -> PurePosixPath:
+    """Return where an image lies; its name ends in no blank, which is no part of a list's line."""
+    place = PurePosixPath(picture.split) / picture.name
+    stem = place.stem
+    while place.stem != place.stem.rstrip() or place.with_suffix("") in used:
+        stem = f"{stem.rstrip()}_"
+        place = place.with_stem(stem)
+    used.add(place.with_suffix(""))
+    return place
+
+
+def _document(
+    picture: Picture, name: str, objects: list[Object], classes: list[str]
+) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
-    _add(root, folder="JPEGImages", filename=picture.name)
+    _add(root, folder="JPEGImages", filename=name)
     width, height = picture.size
     _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
     _add(root, segmented=0, corners="inclusive")
