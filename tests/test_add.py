@@ -463,6 +463,27 @@ def test_what_stands_between_classes_is_taken_with_evidence_and_said(
     assert bool(note) == bool(found.note)
 
 
+@pytest.mark.parametrize(
+    ("column", "cells", "found"),
+    [
+        ("set", ["train", "valid"], {"train": 1, "val": 1}),
+        ("Subset", ["Train ", "test"], {"train": 1, "test": 1}),
+        ("set", ["A", "B"], {None: 2}),
+    ],
+)
+def test_a_column_that_names_splits_is_taken(
+    tmp_path: Path, column: str, cells: list[str], found: dict[str | None, int]
+) -> None:
+    def make(folder: Path) -> None:
+        list_of(["cat", "dog"], "label")(folder)
+        first, *rows = (folder / "list.csv").read_text().splitlines()
+        lines = [f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)]
+        (folder / "list.csv").write_text("\n".join([f"{first},{column}", *lines]))
+
+    _, reading = recognised(tmp_path, make)
+    assert sides(reading) == found
+
+
 @pytest.mark.parametrize("suffix", ["tsv", "parquet"])
 def test_a_list_may_have_another_form_than_csv(tmp_path: Path, suffix: str) -> None:
     _, reading = recognised(tmp_path, list_of(["cat", "dog", "cat"], "label", suffix))

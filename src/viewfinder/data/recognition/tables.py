@@ -13,6 +13,7 @@ from typing import Any
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.members import IMAGE_SUFFIXES, is_image
+from viewfinder.data.readers.split_names import split_of
 from viewfinder.data.readers.table import cell_text, parquet_rows
 from viewfinder.data.recognition.names import (
     READERS,
@@ -27,6 +28,7 @@ _KIND = "a list of images"
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 _IMAGE_COLUMNS = ("image", "filename", "file", "file_name", "path", "image_id", "id")
 _LABEL_COLUMNS = ("label", "labels", "class", "classes", "category", "tags")
+_SPLIT_COLUMNS = ("split", "set", "subset")
 _SEVERAL = ("labels", "classes", "tags")
 _BOX_COLUMNS = {"xmin", "bbox", "x_min", "x1"}
 _DELIMITERS = (",", ";", "\t")
@@ -60,7 +62,7 @@ def recognise_table(archive: Archive, names: list[str]) -> Format | None:
         name: item.options
         | {"label": labels[name]}
         | ({"separator": separator} if separator else {})
-        | ({"split": item.columns["split"]} if "split" in item.columns else {})
+        | _split_column(item)
         for name, item in lists.items()
     }
     by_split = {split: name for name in chosen if (split := split_in_path(name))}
@@ -140,6 +142,15 @@ def _label_column(archive: Archive, name: str, table: _List) -> str:
         problem = f"none of the columns of {name!r} ({shown}) is known to hold classes"
         raise unsettled(archive, _KIND, problem)
     return table.columns[column]
+
+
+def _split_column(table: _List) -> dict[str, str]:
+    """Return the column that names splits, if there is one."""
+    for column in filter(table.columns.__contains__, _SPLIT_COLUMNS):
+        name = table.columns[column]
+        if any(split_of(cell_text(row[name])) for row in table.rows):
+            return {"split": name}
+    return {}
 
 
 def _separator(column: str, cells: list[str]) -> tuple[str | None, str]:
