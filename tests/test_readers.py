@@ -893,7 +893,7 @@ def test_yolo_boxes_and_polygons_of_an_image_that_is_turned(tmp_path: Path) -> N
 
 def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
     members = yolo() | {
-        "data.yaml": "path: .\ntrain: [l.txt]\nnames: {0: cat, 1: dog}\n",
+        "data.yaml": "path: .\ntrain: [l.txt]\nnames: {0: cat, '1': dog}\n",
         "l.txt": "./train/images/1.jpg\n",
     }
     assert splits(read(read_yolo, tmp_path, members)) == {"train/images/1.jpg": "train"}
@@ -930,6 +930,7 @@ def test_yolo_knows_the_class_names_that_labelimg_puts_beside_the_labels(tmp_pat
         ({"data.yaml": "names: [a]"}, ["data.yaml", "train, val or test"]),
         ({"data.yaml": "train: train/images"}, ["data.yaml", "`names`"]),
         ({"data.yaml": "names: {1: a}\ntrain: x"}, ["data.yaml", "0 to 0"]),
+        ({"data.yaml": "names: {0: a, b: c}\ntrain: x"}, ["data.yaml", "0, 'b'", "0 to 1"]),
         ({"data.yaml": "names: [a]\ntrain: x"}, ["'x'", "no images"]),
         ({"data.yaml": "names: [a]\ntrain: train\nval: train"}, ["val", "shares"]),
         ({"data.yaml": "a: [b"}, ["data.yaml", "YAML"]),

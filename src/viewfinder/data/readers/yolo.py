@@ -106,12 +106,13 @@ def _document(archive: Archive, path: str) -> dict[str, Any]:
 def _classes(archive: Archive, path: str, document: Mapping[str, Any]) -> list[str]:
     names = document["names"]
     if isinstance(names, Mapping):
-        if sorted(names) != list(range(len(names))):
+        numbered = {int(key) if str(key).isdecimal() else key: names[key] for key in names}
+        if set(numbered) != set(range(len(names))):
             raise ViewfinderError(
                 f"{archive.path}: {path!r} numbers its classes {some(sorted(names, key=str))}; "
                 f"expected 0 to {len(names) - 1}. Correct `names`."
             )
-        names = [names[number] for number in range(len(names))]
+        names = [numbered[number] for number in range(len(names))]
     classes = [str(name) for name in names]
     check_class_names(archive, classes)
     return classes
