@@ -1,9 +1,11 @@
 """A data set of one's own: recognised, added, and tracked by its content."""
 
+import gzip
 import json
 import pickle
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from hydra.utils import get_method
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.readers.record import Reading
 from viewfinder.data.recognition.formats import recognise
+from viewfinder.data.recognition.names import Format
 from viewfinder.data.sources.digit_scenes import write_digit_scenes
 from viewfinder.data.sources.pack import pack_folder
 from viewfinder.errors import ViewfinderError
@@ -406,6 +410,212 @@ def test_a_format_is_recognised(
     assert not reading.left_out
 
 
+def recognised(folder: Path, make: Callable[[Path], None]) -> tuple[Format, Reading]:
+    with archive_of(folder, make) as archive:
+        found = recognise(archive)
+        return found, get_method(found.reader)(archive, **found.options)
+
+
+def sides(reading: Reading) -> Counter[str | None]:
+    return Counter(record.split for record in reading.records)
+
+
+def list_of(cells: list[str], column: str = "labels", suffix: str = "csv") -> Callable[..., None]:
+    """Make images and a list of them, one for each cell."""
+
+    def make(folder: Path) -> None:
+        names = [f"{number}.png" for number in range(len(cells))]
+        for seed, name in enumerate(names):
+            picture(folder / "pictures" / name, seed)
+        columns = {"image": names, column: cells}
+        if suffix == "parquet":
+            pq.write_table(pa.table(columns), folder / "list.parquet")
+            return
+        mark = {"csv": ",", "tsv": "\t"}[suffix]
+        rows = [
+            mark.join(f'"{cell}"' for cell in row) for row in zip(*columns.values(), strict=True)
+        ]
+        text = "\n".join([mark.join(columns), *rows])
+        (folder / f"list.{suffix}").write_text(text, encoding="utf-8")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "classes", "note"),
+    [
+        ("labels", ["polar bear", "brown bear"], ["brown bear", "polar bear"], "would part it"),
+        ("tags", ["bear", "polar bear", "fox"], ["bear", "fox", "polar bear"], "would part it"),
+        ("tags", ["haze", "road", "road haze", "haze sea", "sea"], ["haze", "road", "sea"], "' '"),
+        ("labels", ["cat, dog", "dog"], ["cat", "dog"], "','"),
+        ("class", ["cat|dog", "dog"], ["cat", "dog"], "'|'"),
+        ("class", ["dog; wild", "cat"], ["cat", "dog; wild"], "would part it"),
+        ("label", ["polar bear", "cat"], ["cat", "polar bear"], ""),
+    ],
+)
+def test_what_stands_between_classes_is_taken_with_evidence_and_said(
+    tmp_path: Path, column: str, cells: list[str], classes: list[str], note: str
+) -> None:
+    found, reading = recognised(tmp_path, list_of(cells, column))
+    assert reading.classes == classes
+    assert ("separator" in found.options) == (reading.annotations == ["labels"])
+    assert note in found.note
+    assert bool(note) == bool(found.note)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "found"),
+    [
+        ("set", ["train", "valid"], {"train": 1, "val": 1}),
+        ("Subset", ["Train ", "test"], {"train": 1, "test": 1}),
+        ("set", ["A", "B"], {None: 2}),
+    ],
+)
+def test_a_column_that_names_splits_is_taken(
+    tmp_path: Path, column: str, cells: list[str], found: dict[str | None, int]
+) -> None:
+    def make(folder: Path) -> None:
+        list_of(["cat", "dog"], "label")(folder)
+        first, *rows = (folder / "list.csv").read_text().splitlines()
+        lines = [f"{row},{cell}" for row, cell in zip(rows, cells, strict=True)]
+        (folder / "list.csv").write_text("\n".join([f"{first},{column}", *lines]))
+
+    _, reading = recognised(tmp_path, make)
+    assert sides(reading) == found
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "parquet"])
+def test_a_list_may_have_another_form_than_csv(tmp_path: Path, suffix: str) -> None:
+    _, reading = recognised(tmp_path, list_of(["cat", "dog", "cat"], "label", suffix))
+    assert [record.label for record in reading.records] == [0, 1, 0]
+
+
+def test_a_list_is_seen_though_its_first_images_are_missing(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        list_of(["cat", "dog", "cat", "dog"], "label")(folder)
+        (folder / "pictures" / "0.png").unlink()
+
+    _, reading = recognised(tmp_path, make)
+    assert len(reading.records) == 3
+    assert [item.id for item in reading.left_out] == ["pictures/0.png"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_in_a_list_may_be_written_in_decomposed_letters(tmp_path: Path, suffix: str) -> None:
+    def make(folder: Path) -> None:
+        picture(folder / "caf\u00e9.png", 0)
+        columns = {"image": ["cafe\u0301.png"], "label": ["cat"]}
+        if suffix == "parquet":
+            pq.write_table(pa.table(columns), folder / "list.parquet")
+        else:
+            text = "image,label\ncafe\u0301.png,cat\n"
+            (folder / "list.csv").write_text(text, encoding="utf-8")
+
+    _, reading = recognised(tmp_path, make)
+    assert [record.id for record in reading.records] == ["caf\u00e9.png"]
+
+
+@pytest.mark.parametrize(
+    ("starts", "stated", "corners"),
+    [
+        ([0, 3], "", "edges"),
+        ([0, 1], "", "edges"),
+        ([0, 1, 1], "", "inclusive"),
+        ([1, 3], "", "inclusive"),
+        ([0, 3], "inclusive", "inclusive"),
+        ([1, 3], "edges", "edges"),
+    ],
+)
+def test_what_most_voc_boxes_start_at_tells_what_they_count_from(
+    tmp_path: Path, starts: list[int], stated: str, corners: str
+) -> None:
+    def make(folder: Path) -> None:
+        for number, start in enumerate(starts):
+            picture(folder / f"{number}.png", number)
+            text = VOC.replace("<xmin>3<", f"<xmin>{start}<")
+            if stated:
+                text = text.replace("<size>", f"<corners>{stated}</corners><size>")
+            (folder / f"{number}.xml").write_text(text)
+
+    found, _ = recognised(tmp_path, make)
+    assert found.options.get("corners", "inclusive") == corners
+    assert f"count from {0 if corners == 'edges' else 1}" in found.note
+
+
+def test_voc_without_lists_has_one_folder_of_images_and_one_of_xml(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        for number in range(3):
+            picture(folder / "images" / f"{number}.png", number)
+            (folder / "annotations").mkdir(exist_ok=True)
+            (folder / "annotations" / f"{number}.xml").write_text(VOC)
+
+    _, reading = recognised(tmp_path, make)
+    assert not reading.left_out
+    assert sides(reading) == {None: 3}
+
+
+def test_voc_folders_of_splits_without_lists_are_not_joined(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        voc_of_splits(folder)
+        shutil.rmtree(folder / "ImageSets")
+        shutil.rmtree(folder / "SegmentationClass")
+
+    with pytest.raises(ViewfinderError, match="no lists"):
+        recognised(tmp_path, make)
+
+
+def test_voc_lists_of_trainval_and_test_leave_val_to_be_drawn(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        voc(folder)
+        (folder / "ImageSets" / "Main" / "train.txt").unlink()
+        (folder / "ImageSets" / "Main" / "trainval.txt").write_text("0\n1\n")
+
+    found, reading = recognised(tmp_path, make)
+    assert not reading.left_out
+    assert sides(reading) == {"train": 2, "test": 1}
+    assert "val is drawn from trainval" in found.note
+
+
+def test_yolo_is_seen_behind_backgrounds_and_byte_order_marks(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        yolo(folder)
+        label = folder / "labels" / "train" / "0.txt"
+        label.write_bytes(b"\xef\xbb\xbf" + label.read_bytes())
+        (folder / "labels" / "val" / "0.txt").write_text("")
+        for number in range(60):
+            image = folder / "images" / "train" / "0.png"
+            shutil.copy(image, image.with_name(f"-{number}.png"))
+            (folder / "labels" / "train" / f"-{number}.txt").touch()
+
+    found, reading = recognised(tmp_path, make)
+    assert found.name == "YOLO"
+    assert len(reading.records) == 62
+
+
+@pytest.mark.parametrize("name", ["./pictures/caf\u00e9.png", "cafe\u0301.png"])
+def test_coco_is_seen_however_it_writes_its_images_names(tmp_path: Path, name: str) -> None:
+    def make(folder: Path) -> None:
+        picture(folder / "pictures" / "caf\u00e9.png", 0)
+        coco_json(folder / "a.json", [name])
+
+    _, reading = recognised(tmp_path, make)
+    assert [record.id for record in reading.records] == ["pictures/caf\u00e9.png"]
+
+
+def test_parquet_files_may_say_their_split_by_their_folder(tmp_path: Path) -> None:
+    def make(folder: Path) -> None:
+        parquet(folder)
+        for split in ("train", "test"):
+            (folder / "default" / split).mkdir(parents=True)
+            file = folder / f"{split}-00000-of-00001.parquet"
+            file.rename(folder / "default" / split / "0000.parquet")
+
+    found, reading = recognised(tmp_path, make)
+    files = {split: [f"default/{split}/0000.parquet"] for split in ("train", "test")}
+    assert found.options["files"] == files
+    assert sides(reading) == {"train": 1, "test": 1}
+
+
 def masks(folder: Path) -> None:
     picture(folder / "train" / "0.png", 0)
     picture(folder / "trainannot" / "1.png", 1)
@@ -470,7 +680,7 @@ def parquet_without_names(folder: Path) -> None:
         (masks, "camvid_quarter.yaml"),
         (one_folder, "one folder a class"),
         (coco_for_one_split_twice, "'a.json' and 'b.json' both seem to be for train"),
-        (coco_without_images, "no image that 'a/train.json' lists is there"),
+        (coco_without_images, "no image that 'a/train.json' lists .as 'missing.png'. is there"),
         (voc_without_lists, "XML files.* no lists such as ImageSets/Main/train.txt"),
         (yolo_without_classes, "text files.*'labels/train/0.txt' no data.yaml"),
         (table_of_boxes, "'list.csv' has boxes"),
@@ -663,3 +873,110 @@ def test_what_was_fetched_to_be_looked_at_is_not_fetched_again(
     with Archive(project / "data" / "raw" / "own") as archive:
         assert len(archive.names()) == 4
     assert not list((project / ".cache" / "viewfinder" / "added").iterdir())
+
+
+def test_a_path_that_configs_take_for_a_reference_is_refused(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class_folders(project / "of ${x}", each=2)
+    assert main(["add", "own", "of ${x}"]) == 1
+    said = capsys.readouterr().err
+    assert "'- url: of ${x}'" in said
+    assert "Rename the folder" in said
+    assert not (project / "conf" / "dataset" / "own.yaml").exists()
+
+
+def gzipped_mnist(folder: Path) -> None:
+    mnist(folder)
+    for file in list(folder.iterdir()):
+        file.with_name(f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+        file.unlink()
+
+
+def pets_in_archives(folder: Path) -> None:
+    pets(folder)
+    for part in ("images", "annotations"):
+        shutil.make_archive(str(folder / part), "gztar", folder, part)
+        shutil.rmtree(folder / part)
+    (folder / "SHA256SUMS").write_text("of the authors")
+
+
+@pytest.mark.parametrize(("make", "found"), [(gzipped_mnist, "idx"), (pets_in_archives, "Pet")])
+def test_a_folder_of_archives_is_taken_as_they_are(
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    make: Callable[[Path], None],
+    found: str,
+) -> None:
+    make(project / "own")
+    assert main(["add", "own", "own"]) == 0
+    assert found in capsys.readouterr().out
+    assert main(["download", "own"]) == 0
+    with Archive(project / "data" / "raw" / "own") as archive:
+        assert not [name for name in archive.names() if name.endswith(".gz")]
+
+
+def test_an_archive_beside_folders_is_not_opened(project: Path) -> None:
+    class_folders(project / "own", each=2)
+    pack_folder(project / "own", project / "own" / "copy.zip")
+    assert main(["add", "own", "own"]) == 0
+    assert main(["download", "own"]) == 0
+    with Archive(project / "data" / "raw" / "own") as archive:
+        assert "copy.zip" in archive.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("fake.zip", b"<html>", ["own/fake.zip is not a zip archive"]),
+        ("cut.tar.gz", gzip.compress(b"x" * 99)[:20], ["own/cut.tar.gz is damaged"]),
+        ("x.7z", b"7z", ["own/x.7z has a format that can't be read"]),
+        ("a.csv", b"a,b", ["own/a.csv holds 1 files (.csv 1) in no format"]),
+    ],
+)
+def test_what_is_refused_is_named_as_it_was_given(
+    project: Path, capsys: pytest.CaptureFixture[str], name: str, content: bytes, words: list[str]
+) -> None:
+    (project / "own").mkdir()
+    (project / "own" / name).write_bytes(content)
+    for source in (f"own/{name}", "own"):
+        assert main(["add", "own", source]) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert ".cache" not in said
+        assert "dvc repro" not in said
+        if source != "own":
+            assert all(word in said for word in words), said
+
+
+def test_a_path_that_leads_nowhere_counts_from_where_one_is(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["add", "own", "photos"]) == 1
+    said = capsys.readouterr().err
+    assert "photos does not exist" in said
+    assert f"counts from {project}." in said
+
+
+def test_a_split_without_training_images_is_made_anew(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_of(["cat", "dog"] * 6, "label")(project / "own")
+    listing = project / "own" / "list.csv"
+    first, *rows = listing.read_text().splitlines()
+    listing.write_text("\n".join([f"{first},split", *(f"{row},test" for row in rows)]))
+    assert main(["add", "own", "own"]) == 0
+    assert "test 12; nothing to train on" in capsys.readouterr().out
+    config = yaml.safe_load((project / "conf" / "dataset" / "own.yaml").read_text())
+    assert config["split"]["_target_"].endswith(".stratified_split")
+    assert {"val", "test", "seed"} <= config["split"].keys()
+
+
+def test_boxes_without_one_box_serve_no_task(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(project / "own" / "0.png", 0)
+    coco_json(project / "own" / "a.json", ["0.png"])
+    document = json.loads((project / "own" / "a.json").read_text())
+    (project / "own" / "a.json").write_text(json.dumps({**document, "annotations": []}))
+    assert main(["add", "own", "own"]) == 1
+    assert "own holds nothing that a task can learn from" in capsys.readouterr().err

@@ -776,9 +776,14 @@ def test_coco_keeps_empty_boxes_and_those_out_of_frame(tmp_path: Path) -> None:
         (lambda d: d["categories"].append({"id": 1, "name": "dog"}), ["[1, 1]"]),
         (lambda d: d["categories"].append({"id": 2, "name": "cat"}), ["not unique"]),
         (lambda d: d["categories"][0].update(id="1"), ["'categories'", "'1'", "whole number"]),
-        (lambda d: d["images"][0].update(width="9"), ["'images'", "width '9'", "whole number"]),
+        (lambda d: d["images"][0].update(width="9"), ["t/a.png", "['9', 9]", "whole pixels"]),
+        (lambda d: d["images"][0].update(height=9.5), ["t/a.png", "[9, 9.5]", "whole pixels"]),
+        (lambda d: d["images"][0].update(file_name=None), ["'images'", "file_name None", "a text"]),
+        (lambda d: d["annotations"][0].update(bbox=None), ["annotation 5", "None", "four numbers"]),
+        (lambda d: d["annotations"][0].update(category_id="1"), ["annotation 5", "'1'", "[1]"]),
+        (lambda d: d["annotations"][0].update(category_id=[1]), ["annotation 5", "[1]"]),
         (lambda d: d.update(images=None), ["'images'", "no list"]),
-        (lambda d: d["annotations"][0].update(image_id=[1]), ["annotations", "image_id [1]"]),
+        (lambda d: d["annotations"][0].update(image_id=[1]), ["annotation 5", "image_id [1]"]),
         (segmentation([[1, 1, 9, 9]]), ["annotation 5", "polygon", "three points"]),
         (segmentation([[1, 1, 9, 9, 3, 3, 2]]), ["annotation 5", "polygon"]),
         (segmentation([list("abcdef")]), ["annotation 5", "polygon"]),
@@ -792,6 +797,34 @@ def test_coco_keeps_empty_boxes_and_those_out_of_frame(tmp_path: Path) -> None:
 def test_coco_refuses(tmp_path: Path, change: Change, words: list[str]) -> None:
     message = refusal(read_coco, tmp_path, coco(change), **COCO)
     assert all(word in message for word in ["a.json", *words]), message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d["annotations"][0].update(bbox=None),
+        lambda d: d["annotations"][0].update(category_id="1"),
+        lambda d: d["images"][0].update(width="9"),
+    ],
+)
+def test_one_bad_entry_of_coco_leaves_the_others(tmp_path: Path, change: Change) -> None:
+    def two(document: dict[str, Any]) -> None:
+        document["images"].append({**document["images"][0], "id": 2, "file_name": "b.png"})
+        document["annotations"].append({**document["annotations"][0], "id": 6, "image_id": 2})
+        change(document)
+
+    reading = read(read_coco, tmp_path, coco(two), **COCO)
+    assert [record.id for record in reading.records] == ["t/b.png"]
+    assert [item.id for item in reading.left_out] == ["t/a.png"]
+
+
+def test_coco_names_and_sizes_may_be_written_otherwise(tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["images"][0].update(file_name="./cafe\u0301.png", width=9.0)
+
+    members = {"a.json": coco(change)["a.json"], "t/caf\u00e9.png": ""}
+    (record,) = read(read_coco, tmp_path, members, **COCO).records
+    assert (record.id, record.size) == ("t/caf\u00e9.png", (9, 9))
 
 
 def test_coco_run_lengths_of_every_form_are_one_mask(tmp_path: Path) -> None:
@@ -860,10 +893,25 @@ def test_yolo_boxes_and_polygons_of_an_image_that_is_turned(tmp_path: Path) -> N
 
 def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
     members = yolo() | {
-        "data.yaml": "path: .\ntrain: [l.txt]\nnames: {0: cat, 1: dog}\n",
+        "data.yaml": "path: .\ntrain: [l.txt]\nnames: {0: cat, '1': dog}\n",
         "l.txt": "./train/images/1.jpg\n",
     }
     assert splits(read(read_yolo, tmp_path, members)) == {"train/images/1.jpg": "train"}
+
+
+@pytest.mark.parametrize("line", ["./train/images/1.jpg", "train/images/1.jpg"])
+def test_yolo_lists_may_start_at_their_own_folder(tmp_path: Path, line: str) -> None:
+    members = {f"mine/{name}": content for name, content in yolo().items()}
+    members |= {"mine/data.yaml": "train: l.txt\nnames: [cat, dog]\n", "mine/l.txt": line}
+    members |= {"train/images/2.jpg": grey(), "train/labels/2.txt": ""}
+    options = {"data": "mine/data.yaml", "unlisted": "leave_out"}
+    reading = read(read_yolo, tmp_path, members, **options)
+    assert splits(reading) == {"mine/train/images/1.jpg": "train"}
+
+
+def test_yolo_knows_the_class_names_that_labelimg_puts_beside_the_labels(tmp_path: Path) -> None:
+    members = {**yolo(), "train/labels/classes.txt": "cat\ndog\n"}
+    assert not read(read_yolo, tmp_path, members).left_out
 
 
 @pytest.mark.parametrize(
@@ -882,6 +930,7 @@ def test_yolo_lists_and_numbered_names(tmp_path: Path) -> None:
         ({"data.yaml": "names: [a]"}, ["data.yaml", "train, val or test"]),
         ({"data.yaml": "train: train/images"}, ["data.yaml", "`names`"]),
         ({"data.yaml": "names: {1: a}\ntrain: x"}, ["data.yaml", "0 to 0"]),
+        ({"data.yaml": "names: {0: a, b: c}\ntrain: x"}, ["data.yaml", "0, 'b'", "0 to 1"]),
         ({"data.yaml": "names: [a]\ntrain: x"}, ["'x'", "no images"]),
         ({"data.yaml": "names: [a]\ntrain: train\nval: train"}, ["val", "shares"]),
         ({"data.yaml": "a: [b"}, ["data.yaml", "YAML"]),

@@ -207,9 +207,15 @@ def test_slices_by_fraction_take_the_authors_split_they_name() -> None:
     assert ids(shuffled)["test"] != {f"{number:03}" for number in range(14)}
 
 
+def test_train_is_every_image_where_the_authors_made_no_split() -> None:
+    parts = slice_split(labelled((20, 20)), train="train[:10%]", val="[10%:25%]", test="[25%:]")
+    assert [len(parts[split]) for split in SPLITS] == [4, 6, 30]
+
+
 @pytest.mark.parametrize(
     ("train", "message"),
     [
+        ("test[:5]", "is of the data set's own split, and it has none"),
         ("[:50%]", "overlap"),
         ("[-5:]", "not understood"),
         ("", "not understood"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faster_coco_eval.core import mask as coco_mask
+from hydra.utils import get_method
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -21,6 +22,7 @@ from viewfinder.data.readers.coco import read_coco
 from viewfinder.data.readers.record import Object, Reading, Record
 from viewfinder.data.readers.voc import read_voc
 from viewfinder.data.readers.yolo import read_yolo
+from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.schema import SPLITS, Split, SplitInfo, split_path
 from viewfinder.data.sources.zip_writer import write_zip
 from viewfinder.data.splits.writer import write_split
@@ -140,6 +142,19 @@ def test_coco_keeps_masks_and_crowds(tmp_path: Path) -> None:
     assert all(record.objects == objects for record in reading.records)
 
 
+def test_voc_says_what_its_corners_count_from(tmp_path: Path) -> None:
+    """A side at -1 is written as 0, which alone would tell of boxes that count from 0."""
+    objects = (Object((-1, 5, 20, 30), 0), Object((10, 10, 20, 20), 1))
+    (tmp_path / "voc").mkdir()
+    write_voc(
+        tmp_path / "voc", split_files(tmp_path, [Record("a.png", objects=objects)], ["objects"])
+    )
+    with zipped(tmp_path / "voc", tmp_path / "packed") as archive:
+        found = recognise(archive)
+        reading = get_method(found.reader)(archive, **found.options)
+    assert [record.objects for record in reading.records] == [objects] * 3
+
+
 @pytest.mark.parametrize("name", ["voc", "yolo"])
 def test_what_a_format_has_no_place_for_is_counted(tmp_path: Path, name: str) -> None:
     mask = np.ones((SIZE[1], SIZE[0]), np.uint8)
@@ -163,6 +178,13 @@ def test_images_that_differ_in_their_extension_only_are_refused(tmp_path: Path, 
     records = [Record("a.png", objects=()), Record("a.PNG", objects=())]
     with pytest.raises(ViewfinderError, match=r"'a' but for their extension"):
         round_trip(tmp_path, name, records)
+
+
+def test_a_blank_before_the_extension_is_no_part_of_a_voc_list(tmp_path: Path) -> None:
+    names = ["a .png", "a_.png", "b c.png"]
+    reading, _ = round_trip(tmp_path, "voc", [Record(name, objects=()) for name in names])
+    assert not reading.left_out
+    assert len(reading.records) == 9
 
 
 def test_an_image_without_an_extension_gets_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.recognition.names import Format
 from viewfinder.data.schema import SPLITS
 from viewfinder.data.sources.fetch import fetch
+from viewfinder.data.transfer.local import is_local
 from viewfinder.errors import ViewfinderError
 from viewfinder.outputs import new_file
 from viewfinder.stages.first_experiment import (
@@ -25,6 +26,7 @@ from viewfinder.stages.first_experiment import (
     tasks_served,
 )
 from viewfinder.stages.first_look import FirstLook, look_at_images
+from viewfinder.stages.given_source import GivenSource
 from viewfinder.stages.params_file import add_to_params
 from viewfinder.workspace import ADDED, project_dir, root
 
@@ -50,18 +52,25 @@ def main(name: str, source: str, task: str | None) -> None:
     config = project / "conf" / "dataset" / f"{name}.yaml"
     _check_name(name, config)
     local = Path(source).expanduser()
+    if is_local(source) and not source.startswith("file://") and not local.exists():
+        raise ViewfinderError(
+            f"{source} does not exist; expected a folder, an archive or an address. Correct the "
+            f"path; a relative one counts from {Path.cwd()}."
+        )
     inside = local.exists() and local.resolve().is_relative_to(project.resolve())
     place = local.resolve().relative_to(project.resolve()) if inside else local.resolve()
     url = place.as_posix() if local.exists() else source
     (root() / ADDED).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root() / ADDED) as scratch:
-        fetch(Path(scratch), files=[{"url": url}])
-        write_checksums(Path(scratch))
-        with Archive(Path(scratch)) as archive:
-            found = recognise(archive)
-            reading = get_method(found.reader)(archive, **found.options)
-            look = look_at_images(reading, archive)
-        chosen = _choose(name, found, reading, look, source, task, project)
+        given = GivenSource(source, Path(scratch))
+        with given.naming():
+            fetch(Path(scratch), files=[{"url": url}])
+            write_checksums(Path(scratch))
+            with Archive(Path(scratch)) as archive:
+                found = recognise(archive)
+                reading = get_method(found.reader)(archive, **found.options)
+                look = look_at_images(reading, archive)
+        chosen = _choose(name, found, reading, look, given, task, project)
         files = [{"url": url}]
         if not local.exists():
             files = _keep(Path(scratch), name, url)
@@ -83,20 +92,22 @@ def _choose(
     found: Format,
     reading: Reading,
     look: FirstLook,
-    source: str,
+    source: GivenSource,
     task: str | None,
     project: Path,
 ) -> str:
     """Say what was found, and return the experiment's task."""
     recipes = {path.stem for path in (project / "conf" / "experiment").glob("*.yaml")}
     tasks = [item for item in tasks_served(reading) if item in recipes]
-    _print_findings(name, found, reading, tasks, look)
+    _print_findings(name, found, reading, tasks, look, source)
     if not tasks:
-        raise ViewfinderError(f"{source} holds nothing that a task can learn from.")
+        raise ViewfinderError(f"{source.name} holds nothing that a task can learn from.")
     if task == "localization" and single_objects(reading):
         tasks.append(task)
     if task is not None and task not in tasks:
-        raise ViewfinderError(f"{source} can't serve {task!r}; it can serve {', '.join(tasks)}.")
+        raise ViewfinderError(
+            f"{source.name} can't serve {task!r}; it can serve {', '.join(tasks)}."
+        )
     return task or tasks[0]
 
 
@@ -124,10 +135,17 @@ def _check_name(name: str, config: Path) -> None:
 
 
 def _print_findings(
-    name: str, found: Format, reading: Reading, tasks: list[str], look: FirstLook
+    name: str,
+    found: Format,
+    reading: Reading,
+    tasks: list[str],
+    look: FirstLook,
+    source: GivenSource,
 ) -> None:
     sides = Counter(record.split for record in reading.records)
     split = ", ".join(f"{side} {sides[side]:,}" for side in SPLITS if sides[side])
+    if split and not sides["train"]:
+        split += "; nothing to train on, so all are divided anew by class"
     objects = sum(len(record.objects or ()) for record in reading.records)
     shown = ", ".join(reading.classes[:10]) + (" …" if len(reading.classes) > 10 else "")
     print(f"{name}: {found.name}{f'; {found.note}' if found.note else ''}")
@@ -147,7 +165,7 @@ def _print_findings(
     if problems:
         print(f"  problems     {len(problems):,} samples can't be used:")
         for item in problems[:_PROBLEMS_SHOWN]:
-            print(f"    {item.id}: {item.reason}")
+            print(f"    {item.id}: {source.named(item.reason)}")
         print("    Correct them, or set `on_error: skip` under `split:` to leave them out.")
 
 
@@ -167,16 +185,23 @@ def _dataset_config(
         | ({"single_object": True} if task == "localization" else {}),
     }
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    if "${" in text:
+        line = next(line for line in text.splitlines() if "${" in line).strip()
+        raise ViewfinderError(
+            f"The data set's config would have the line {line!r}, in which '${{' refers to another "
+            "value. Rename the folder, the file or the column without it."
+        )
     return f"# {found.name}, added with `viewfinder add`.\n{text}"
 
 
 def _split_config(reading: Reading) -> dict[str, Any]:
-    given = {record.split for record in reading.records} - {None}
-    missing = {side: share for side, share in _SHARES.items() if side not in given}
-    method = "official_split" if given else "stratified_split"
+    given = {record.split for record in reading.records}
+    official = "train" in given
+    drawn = {side: share for side, share in _SHARES.items() if not official or side not in given}
+    method = "official_split" if official else "stratified_split"
     return {
         "_target_": f"viewfinder.data.splits.assign.{method}",
         "_partial_": True,
-        **(missing if given else _SHARES),
-        **({"seed": 42} if missing else {}),
+        **drawn,
+        **({"seed": 42} if drawn else {}),
     }

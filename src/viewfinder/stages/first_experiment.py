@@ -21,6 +21,8 @@ def tasks_served(reading: Reading) -> list[str]:
     if "mask" in reading.annotations:
         return ["segmentation"]
     objects = [record.objects or () for record in reading.records]
+    if not any(objects):
+        return []
     outlined = all(item.rle is not None for items in objects for item in items)
     served = {
         "localization": all(len(items) == 1 for items in objects),

@@ -24,6 +24,12 @@ _SUFFIXES: tuple[tuple[tuple[str, ...], Callable[[Path], Container]], ...] = (
 )
 
 
+def is_packed(name: str) -> bool:
+    """Tell whether a file's name, in either case, is that of an archive or a compressed file."""
+    known = (suffix for suffixes, _ in _SUFFIXES for suffix in suffixes)
+    return name.lower().endswith((*known, *_UNREADABLE))
+
+
 def open_container(path: Path) -> Container:
     """Open a file by its suffix; one whose suffix says nothing by its first bytes.
 

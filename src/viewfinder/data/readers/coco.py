@@ -1,6 +1,7 @@
 """COCO JSON: boxes, polygons and run-length masks, one annotation file a split."""
 
 import json
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -17,9 +18,9 @@ from viewfinder.data.schema import Split
 from viewfinder.errors import ViewfinderError
 
 _REQUIRED: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "images": {"id": (int, str), "file_name": str, "width": int, "height": int},
+    "images": {"id": (int, str), "file_name": str},
     "categories": {"id": int, "name": str},
-    "annotations": {"image_id": (int, str), "category_id": int, "bbox": list},
+    "annotations": {},
 }
 
 
@@ -72,6 +73,11 @@ def read_coco(
     return refused.reading(names, ["objects"], records)
 
 
+def image_path(entry: Mapping[str, Any], folder: str = "") -> str:
+    """Return the path of a file's image, composed (NFC) as the names of members are."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(folder, entry["file_name"])))
+
+
 def _load(archive: Archive, path: str) -> dict[str, Any]:
     try:
         document = json.loads(archive.read(path))
@@ -108,7 +114,7 @@ def _check_entries(document: Mapping[str, Any], where: str) -> None:
 
 
 def _words(kind: type | tuple[type, ...]) -> str:
-    names = {int: "a whole number", str: "a text", list: "a list of four numbers"}
+    names = {int: "a whole number", str: "a text"}
     return " or ".join(names[item] for item in (kind if isinstance(kind, tuple) else (kind,)))
 
 
@@ -124,39 +130,53 @@ def _records(
     folder: str,
     refused: Refused,
 ) -> list[Record]:
-    images = {
-        image["id"]: (str(PurePosixPath(folder, image["file_name"])), image)
-        for image in document["images"]
-    }
+    images = {image["id"]: (image_path(image, folder), image) for image in document["images"]}
     _refuse_images(path, document, folder, refused)
-    index = {category["id"]: number for number, category in enumerate(_categories(document))}
-    objects: defaultdict[int, list[Object]] = defaultdict(list)
-    for annotation in document["annotations"]:
-        image_id, number = annotation["image_id"], annotation["category_id"]
-        where = f"annotation {annotation.get('id', '?')} of {path!r}"
-        if image_id not in images:
-            refused.without_image([where], f"its image_id {image_id}")
-            continue
-        name, image = images[image_id]
+    sizes: dict[int | str, tuple[int, int]] = {}
+    for key, (name, image) in images.items():
         with refused.catch(name):
-            if number not in index:
+            sizes[key] = _size(image, f"{path!r}")
+    index = {category["id"]: number for number, category in enumerate(_categories(document))}
+    objects: defaultdict[int | str, list[Object]] = defaultdict(list)
+    for annotation in document["annotations"]:
+        image_id, number = annotation.get("image_id"), annotation.get("category_id")
+        where = f"annotation {annotation.get('id', '?')} of {path!r}"
+        if not _is_key(image_id) or image_id not in images:
+            refused.without_image([where], f"its image_id {image_id!r}")
+            continue
+        with refused.catch(images[image_id][0]):
+            if not _is_key(number) or number not in index:
                 raise ViewfinderError(
-                    f"{where} has the category_id {number}; expected one of {list(index)}, as "
+                    f"{where} has the category_id {number!r}; expected one of {list(index)}, as "
                     "under its categories. Correct it."
                 )
-            size = (image["height"], image["width"])
-            objects[image_id].append(_object(annotation, index[number], size, where))
+            if image_id in sizes:
+                item = _object(annotation, index[number], sizes[image_id], where)
+                objects[image_id].append(item)
     return [
-        Record(
-            name, size=(image["width"], image["height"]), objects=tuple(objects[key]), split=split
-        )
-        for key, (name, image) in images.items()
+        Record(images[key][0], size=size, objects=tuple(objects[key]), split=split)
+        for key, size in sizes.items()
     ]
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _size(image: Mapping[str, Any], where: str) -> tuple[int, int]:
+    """Return an image's width and height, of which some tools make fractions such as 48.0."""
+    sides: list[Any] = [image.get(side) for side in ("width", "height")]
+    if not all(is_number(side) and side % 1 == 0 for side in sides):
+        raise ViewfinderError(
+            f"{where} gives it the width and height {sides}; expected whole pixels. Correct them."
+        )
+    width, height = map(int, sides)
+    return width, height
 
 
 def _refuse_images(path: str, document: Mapping[str, Any], folder: str, refused: Refused) -> None:
     """Refuse images that stand twice in a file."""
-    names = [str(PurePosixPath(folder, image["file_name"])) for image in document["images"]]
+    names = [image_path(image, folder) for image in document["images"]]
     numbers = [image["id"] for image in document["images"]]
     counts, owners = Counter(names), Counter(numbers)
     for name, number in zip(names, numbers, strict=True):
@@ -175,13 +195,13 @@ def _refuse_images(path: str, document: Mapping[str, Any], folder: str, refused:
 def _object(
     annotation: Mapping[str, Any], category: int, size: tuple[int, int], where: str
 ) -> Object:
-    box = annotation["bbox"]
+    box = annotation.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(is_number, box)):
         raise ViewfinderError(f"{where} has the box {box!r}; expected four numbers. Correct it.")
     left, top, width, height = box
     return Object(
         bbox=checked_box((left, top, left + width, top + height), where),
         category=category,
-        rle=to_rle(annotation.get("segmentation"), size, where),
+        rle=to_rle(annotation.get("segmentation"), size[::-1], where),
         crowd=bool(annotation.get("iscrowd", 0)),
     )

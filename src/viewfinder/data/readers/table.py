@@ -2,6 +2,7 @@
 
 import csv
 import io
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -164,12 +165,12 @@ def _rows(
         )
     rows = []
     for number, entry in enumerate(table, 1):
-        group = _cell(entry[columns.group]) or None if columns.group else None
+        group = cell_text(entry[columns.group]) or None if columns.group else None
         rows.append(
             _Row(
-                image=_cell(entry[columns.image]),
-                label=_cell(entry[columns.label]),
-                split=_cell(entry[split]) if split else part,
+                image=cell_text(entry[columns.image]),
+                label=cell_text(entry[columns.label]),
+                split=cell_text(entry[split]) if split else part,
                 group=group,
                 where=f"row {number} of {path!r}",
             )
@@ -177,14 +178,15 @@ def _rows(
     return rows
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+def cell_text(value: Any) -> str:
+    """Return what a cell says, composed (NFC) as the names of members are."""
+    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
 
 
 def _table(archive: Archive, path: str, delimiter: str) -> list[dict[str, Any]]:
     """Return a table's rows by column name."""
     if PurePosixPath(path).suffix.lower() == ".parquet":
-        return _parquet(archive, path)
+        return parquet_rows(archive, path)
     reader = csv.DictReader(io.StringIO(read_text(archive, path)), delimiter=delimiter, strict=True)
     try:
         rows = list(reader)
@@ -202,7 +204,12 @@ def _table(archive: Archive, path: str, delimiter: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _parquet(archive: Archive, path: str) -> list[dict[str, Any]]:
+def parquet_rows(archive: Archive, path: str) -> list[dict[str, Any]]:
+    """Return the rows of a parquet file by column name.
+
+    Raises:
+        ViewfinderError: If it is none.
+    """
     import pyarrow as pa
     import pyarrow.parquet
 

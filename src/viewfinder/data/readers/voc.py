@@ -38,7 +38,7 @@ class Annotated(NamedTuple):
 def read_voc(
     archive: Archive,
     *,
-    sets: Mapping[Split, str],
+    sets: Mapping[Split, str] | None = None,
     images: str = "JPEGImages",
     annotations: str = "Annotations",
     classes: Sequence[str] | None = None,
@@ -50,7 +50,7 @@ def read_voc(
     Args:
         archive: The data set's archive.
         sets: The file of each of the authors' splits that lists its images by name, without
-            extension, as in ``ImageSets/Main``.
+            extension, as in ``ImageSets/Main``. None takes all images, and knows no split of them.
         images: The folder of the images.
         annotations: The folder of the XML files, each with the name of its image.
         classes: Class names in order; None takes those found, sorted.
@@ -65,7 +65,9 @@ def read_voc(
     refused = Refused(archive)
     pictures = _by_name(refused, archive, image_names(archive), images)
     documents = _by_name(refused, archive, _documents(archive.names()), annotations)
-    split_of = read_split_lists(archive, sets)
+    split_of: Mapping[str, Split | None] = dict.fromkeys(pictures)
+    if sets is not None:
+        split_of = read_split_lists(archive, sets)
     refused.without_image([name for name in split_of if name not in pictures], "a list of `sets`")
     missing = [image for name, image in pictures.items() if name in split_of.keys() - documents]
     refused.without_label(missing, f"to have an XML file in {annotations!r}", "Add it.")

@@ -1,6 +1,6 @@
 """YOLO: one text file of boxes or polygons an image, and a data.yaml."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal, get_args
 
@@ -31,6 +31,7 @@ from viewfinder.errors import ViewfinderError
 from viewfinder.progress import progress
 
 Unlabelled = Literal["refuse", "background"]
+_LABELIMG = "classes.txt"  # the class names, which LabelImg writes into each folder of labels
 
 
 def read_yolo(
@@ -74,8 +75,12 @@ def read_yolo(
         )
     known = {_label_path(image) for image in pictures}
     folders = {str(PurePosixPath(path).parent) for path in known}
-    orphans = {path for path in documents if str(PurePosixPath(path).parent) in folders}
-    refused.without_image(sorted(orphans - known), "a folder of labels")
+    orphans = {
+        path
+        for path in documents - known
+        if str(PurePosixPath(path).parent) in folders and PurePosixPath(path).name != _LABELIMG
+    }
+    refused.without_image(sorted(orphans), "a folder of labels")
     records = []
     with progress(split_of.items(), "annotations") as items:
         for image, split in items:
@@ -101,12 +106,13 @@ def _document(archive: Archive, path: str) -> dict[str, Any]:
 def _classes(archive: Archive, path: str, document: Mapping[str, Any]) -> list[str]:
     names = document["names"]
     if isinstance(names, Mapping):
-        if sorted(names) != list(range(len(names))):
+        numbered = {int(key) if str(key).isdecimal() else key: names[key] for key in names}
+        if set(numbered) != set(range(len(names))):
             raise ViewfinderError(
                 f"{archive.path}: {path!r} numbers its classes {some(sorted(names, key=str))}; "
                 f"expected 0 to {len(names) - 1}. Correct `names`."
             )
-        names = [names[number] for number in range(len(names))]
+        names = [numbered[number] for number in range(len(names))]
     classes = [str(name) for name in names]
     check_class_names(archive, classes)
     return classes
@@ -150,10 +156,21 @@ def _listed(archive: Archive, place: str, found: Sequence[str], refused: Refused
     if place not in archive.names():
         return []
     present = set(found)
-    listed = [_resolve(PurePosixPath(), line) for line in read_list(archive, place)]
+    listed = [
+        _place(line, PurePosixPath(place).parent, present) for line in read_list(archive, place)
+    ]
     missing = [name for name in listed if name not in present]
     refused.without_image(missing, f"the list {place!r}")
     return [name for name in listed if name in present]
+
+
+def _place(line: str, folder: PurePosixPath, present: Collection[str]) -> str:
+    """Return an image's path from a list: as Ultralytics, ``./`` is the folder of the list."""
+    bases = [PurePosixPath(), folder]
+    if line.startswith("./"):
+        bases.reverse()
+    places = [_resolve(base, line) for base in bases]
+    return next((place for place in places if place in present), places[0])
 
 
 def _resolve(base: PurePosixPath, entry: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from viewfinder.data.archive import Archive
+from viewfinder.data.readers.coco import image_path
 from viewfinder.data.recognition.names import (
     READERS,
     Format,
@@ -33,9 +34,11 @@ def recognise_coco(archive: Archive, names: list[str]) -> Format | None:
         if split in annotations:
             both = f"{annotations[split]!r} and {name!r} both seem to be for {split}"
             raise unsettled(archive, _KIND, both)
-        folder = _folder(names, name, document, split)
+        files = _files(document)
+        folder = _folder(names, name, files, split)
         if folder is None:
-            raise unsettled(archive, _KIND, f"no image that {name!r} lists is there")
+            such = f" (as {files[0]!r})" if files else ""
+            raise unsettled(archive, _KIND, f"no image that {name!r} lists{such} is there")
         annotations[split], images[split] = name, folder
     if not annotations:
         return None
@@ -63,8 +66,13 @@ def _documents(archive: Archive, names: list[str]) -> dict[str, Mapping[str, Any
     return documents
 
 
-def _folder(names: list[str], path: str, document: Mapping[str, Any], split: Split) -> str | None:
+def _files(document: Mapping[str, Any]) -> list[str]:
+    """Return the paths of the first images."""
     entries = (image for image in document["images"] if isinstance(image, Mapping))
-    files = [str(entry.get("file_name", "")) for entry in islice(entries, _IMAGES_TRIED)]
+    named = (entry for entry in entries if isinstance(entry.get("file_name"), str))
+    return [image_path(entry) for entry in islice(named, _IMAGES_TRIED)]
+
+
+def _folder(names: list[str], path: str, files: list[str], split: Split) -> str | None:
     folders = (folder_of(names, file, split, near=path) for file in files)
     return next((folder for folder in folders if folder is not None), None)

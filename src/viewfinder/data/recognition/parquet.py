@@ -5,7 +5,8 @@ from typing import Any
 
 from viewfinder.data.archive import Archive
 from viewfinder.data.readers.parquet_shards import ParquetShards
-from viewfinder.data.recognition.names import READERS, Format, split_in, unsettled
+from viewfinder.data.recognition.names import READERS, Format, split_in_path, unsettled
+from viewfinder.data.recognition.tables import find_lists
 from viewfinder.data.schema import SPLITS, Split
 
 
@@ -18,12 +19,14 @@ def recognise_parquet(archive: Archive, names: list[str]) -> Format | None:
     files: defaultdict[Split, list[str]] = defaultdict(list)
     for name in names:
         if name.lower().endswith(".parquet"):
-            files[split_in(name) or "train"].append(name)
+            files[split_in_path(name) or "train"].append(name)
     if not files:
         return None
     shards = ParquetShards(archive)
     first = next(iter(files.values()))[0]
     image, label = shards.image_column(first), shards.label_column(first)
+    if image is None and find_lists(archive, names):
+        return None
     if image is None or label is None:
         lack = "images" if image is None else "numbers of classes whose names the metadata give"
         raise unsettled(archive, "parquet files", f"no column of {first!r} holds {lack}")

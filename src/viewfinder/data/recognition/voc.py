@@ -15,14 +15,15 @@ from viewfinder.data.recognition.names import (
     Format,
     common_folder,
     split_folders,
+    split_in_path,
     unsettled,
 )
 from viewfinder.data.schema import SPLITS, Split
 
 _KIND = "XML files, as Pascal VOC's"
-_ZERO_CORNER = re.compile(rb"<[xy]min>\s*0+(\.0*)?\s*<")
-_FROM_ZERO = "boxes count from 0 (`corners: edges`), since one starts there"
-_FROM_ONE = "boxes count from 1, as Pascal VOC's; `corners: edges` counts from 0"
+_EDGES = {"corners": "edges"}
+_FIRST_CORNER = re.compile(rb"<[xy]min>\s*0*([01])(?:\.0*)?\s*<")
+_STATED = re.compile(rb"<corners>\s*(inclusive|edges)\s*</corners>")
 
 
 def recognise_voc(archive: Archive, names: list[str]) -> Format | None:
@@ -34,37 +35,80 @@ def recognise_voc(archive: Archive, names: list[str]) -> Format | None:
     documents = [name for name in names if name.lower().endswith(".xml")]
     if not documents:
         return None
-    from_zero = any(_ZERO_CORNER.search(archive.read(name)) for name in documents)
-    corners = {"corners": "edges"} if from_zero else {}
-    note = _FROM_ZERO if from_zero else _FROM_ONE
-    folders = {posixpath.dirname(name) for name in documents}
+    corners, note = _corners(archive, documents)
     if set(map(_stem, documents)) <= {_stem(name) for name in names if is_image(name)}:
-        splits = split_folders(folders)
+        splits = split_folders({posixpath.dirname(name) for name in documents})
         options: dict[str, Any] = ({"splits": splits} if splits else {}) | corners
         reader = f"{READERS}voc.read_voc_folders"
         return Format("Pascal VOC beside images", reader, options, note)
-    sets, annotations = _lists(names), common_folder(folders)
+    sets, joined = _lists(names)
+    annotations = common_folder({posixpath.dirname(name) for name in documents})
     images = _image_folder(names, {f"/{inside(_stem(name), annotations)}" for name in documents})
-    if not sets:
+    if not sets and not _pair(names, documents, images, annotations):
         problem = "no lists such as ImageSets/Main/train.txt, and not each beside its image"
         raise unsettled(archive, _KIND, problem)
     if images is None:
         raise unsettled(archive, _KIND, f"no image is called like {documents[0]!r}")
-    options = {"sets": sets, "images": images, "annotations": annotations}
+    options = ({"sets": sets} if sets else {}) | {"images": images, "annotations": annotations}
+    note += "; val is drawn from trainval" if joined else ""
     return Format("Pascal VOC", f"{READERS}voc.read_voc", options | corners, note)
+
+
+def _corners(archive: Archive, documents: Iterable[str]) -> tuple[dict[str, str], str]:
+    """Return what the boxes' corners are, and words on it.
+
+    Boxes that fill an image to its border start at 0 if pixels count from 0, else at 1; a single
+    box may start at either if it reaches out of its image.
+    """
+    stated: Counter[bytes] = Counter()
+    starts: Counter[bytes] = Counter()
+    for name in documents:
+        content = archive.read(name)
+        found = _STATED.search(content)
+        stated[found[1] if found else b""] += 1
+        starts.update(_FIRST_CORNER.findall(content))
+    zeros, ones = starts[b"0"], starts[b"1"]
+    if set(stated) in ({b"edges"}, {b"inclusive"}):
+        from_zero = b"edges" in stated
+        note = f"boxes count from {0 if from_zero else 1}, as the files say"
+        return (_EDGES if from_zero else {}), note
+    if zeros and zeros >= ones:
+        counts = f"since {zeros} sides start at 0 and {ones} at 1"
+        return _EDGES, f"boxes count from 0 (`corners: edges`), {counts}"
+    counts = f", since {ones} sides start at 1 and {zeros} at 0" if zeros else ""
+    return {}, f"boxes count from 1, as Pascal VOC's{counts}; `corners: edges` counts from 0"
+
+
+def _pair(
+    names: Iterable[str], documents: Iterable[str], images: str | None, annotations: str
+) -> bool:
+    """Tell whether all images lie in one folder and their annotations in another one.
+
+    Folders of splits below them would be lost: the images would be divided anew.
+    """
+    if images is None or any(not inside(name, images) for name in names if is_image(name)):
+        return False
+    folders = {posixpath.dirname(str(inside(name, annotations))) for name in documents}
+    return not any(map(split_in_path, folders))
 
 
 def _stem(name: str) -> str:
     return str(PurePosixPath(name).with_suffix(""))
 
 
-def _lists(names: Iterable[str]) -> dict[Split, str]:
-    found = {
-        split_of(PurePosixPath(name).stem): name
+def _lists(names: Iterable[str]) -> tuple[dict[Split, str], bool]:
+    """Return each split's list, and whether training and validation have only one together."""
+    lists = {
+        PurePosixPath(name).stem.lower(): name
         for name in names
         if PurePosixPath(name).match("Main/*.txt")
     }
-    return {split: found[split] for split in SPLITS if split in found}
+    found = {split_of(word): name for word, name in lists.items()}
+    joined = "trainval" in lists and "train" not in found
+    if joined:
+        found |= {"train": lists["trainval"]}
+        found.pop("val", None)
+    return {split: found[split] for split in SPLITS if split in found}, joined
 
 
 def _image_folder(names: Iterable[str], ends: set[str]) -> str | None:

@@ -1,6 +1,7 @@
 """YOLO: the file that names the classes and the folders."""
 
 import re
+from codecs import BOM_UTF8
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -42,10 +43,10 @@ def _example(archive: Archive, names: list[str]) -> str | None:
         for name in names
         if name.lower().endswith(".txt") and PurePosixPath(name).stem in stems
     )
-    tried = islice(texts, _FILES_TRIED)
-    return next(
-        (name for name in tried if _OBJECT.fullmatch(archive.read(name).partition(b"\n")[0])), None
-    )
+    contents = ((name, archive.read(name).removeprefix(BOM_UTF8).strip()) for name in texts)
+    filled = ((name, content) for name, content in contents if content)  # others are background
+    tried = islice(filled, _FILES_TRIED)
+    return next((name for name, text in tried if _OBJECT.fullmatch(text.splitlines()[0])), None)
 
 
 def _describes(archive: Archive, name: str) -> bool:

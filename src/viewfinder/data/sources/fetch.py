@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from viewfinder.data.sources.pack import pack_folder
+from viewfinder.data.sources.pack import archives_in, pack_folder
 from viewfinder.data.transfer.download import Patience, download
 from viewfinder.data.transfer.item import Item, default_name, parse_item, safe_url
 from viewfinder.data.transfer.local import copy_file, fetched_before, is_local, local_path
@@ -48,7 +48,8 @@ def fetch(
         files: For each file ``url`` (``https://``, ``http://``, ``s3://``, ``gs://``, ``hf://``,
             ``file://``, a local path, from the project's folder if relative, or ``mirror:///name``
             for a file that only a mirror has) and optionally ``sha256`` or ``md5``, and ``name``.
-            A local folder becomes one zip archive; a pattern such as
+            A local folder becomes one zip archive, but one that holds nothing else than archives
+            and lists stands for these; a pattern such as
             ``hf://datasets/mnist/**/*.parquet`` stands for every file that fits it.
         retries: Tries in a row that may bring nothing new.
         wait: Seconds before the first of them; it doubles each time.
@@ -89,7 +90,9 @@ def _items(entry: Mapping[str, Any]) -> list[Item]:
     """Return the files that one entry stands for."""
     url = entry.get("url")
     if isinstance(url, str) and url and is_local(url):
-        return [_local_item(entry, local_path(url))]
+        path = local_path(url)
+        packed = archives_in(path) if path.is_dir() and set(entry) == {"url"} else []
+        return [Item(str(file), file.name) for file in packed] or [_local_item(entry, path)]
     item = parse_item(entry)
     if not is_pattern(item.url):
         return [item]

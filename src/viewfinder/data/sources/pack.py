@@ -1,4 +1,4 @@
-"""A folder as one zip archive whose bytes depend on the files alone."""
+"""A folder as one zip archive whose bytes depend on the files alone, or as its archives."""
 
 import os
 import shutil
@@ -6,7 +6,10 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from viewfinder.data.archive import CHECKSUMS
 from viewfinder.data.archive.container import as_unicode
+from viewfinder.data.archive.opening import is_packed
+from viewfinder.data.readers.members import is_image
 from viewfinder.data.sources.zip_writer import EPOCH
 from viewfinder.errors import ViewfinderError
 
@@ -35,6 +38,23 @@ def pack_folder(folder: Path, target: Path) -> None:
             info.file_size = path.stat().st_size
             with path.open("rb") as reader, archive.open(info, "w") as writer:
                 shutil.copyfileobj(reader, writer, 2**20)
+
+
+def archives_in(folder: Path) -> list[Path]:
+    """Return the files of a folder of archives, which are a data set's as they are.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The archives, compressed files and lists beside them, by name; none if there is no archive,
+        or a folder or an image beside them, so that they may be copies of what is there unpacked.
+    """
+    found = sorted(path for path in folder.iterdir() if not _is_litter(path.name))
+    if any(path.is_dir() or is_image(path.name) for path in found):
+        return []
+    files = [path for path in found if path.name != CHECKSUMS]
+    return files if any(is_packed(path.name) for path in files) else []
 
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -27,8 +27,8 @@ def slice_split(
 
     A slice is written as in TensorFlow Datasets: ``[:10%]``, ``[10%:25%]``, ``train[:1000]``,
     ``test``. The name says which of the authors' splits it is taken from; without it all images
-    are meant. The images stand in the natural order of their paths: ``cat.9.jpg`` before
-    ``cat.10.jpg``.
+    are meant, and so they are by ``train`` if the authors made no split. The images stand in the
+    natural order of their paths: ``cat.9.jpg`` before ``cat.10.jpg``.
 
     Args:
         records: The images.
@@ -45,7 +45,8 @@ def slice_split(
     if shuffle is not None:
         random.Random(shuffle).shuffle(ordered)
     slices: dict[Split, str] = {"train": train, "val": val, "test": test}
-    chosen = {split: _take(ordered, text, each_class) for split, text in slices.items()}
+    official = any(record.split for record in records)
+    chosen = {split: _take(ordered, text, each_class, official) for split, text in slices.items()}
     owner: dict[str, Split] = {}
     for split in SPLITS:
         if not chosen[split]:
@@ -62,7 +63,7 @@ def slice_split(
     return {split: [record for record in records if record.id in chosen[split]] for split in SPLITS}
 
 
-def _take(ordered: Sequence[Record], text: str, each_class: bool) -> set[str]:
+def _take(ordered: Sequence[Record], text: str, each_class: bool, official: bool) -> set[str]:
     match = _SLICE.fullmatch(text.replace(" ", ""))
     if match is None or not text:
         raise ViewfinderError(
@@ -70,7 +71,13 @@ def _take(ordered: Sequence[Record], text: str, each_class: bool) -> set[str]:
             "train[25%:]."
         )
     source, start, end = match.groups()
-    pool = [record for record in ordered if source in (None, "all", record.split)]
+    if source in ("val", "test") and not official:
+        raise ViewfinderError(
+            f"The slice {text!r} is of the data set's own split, and it has none. Name all images: "
+            "such as [:10%], all[10%:25%] or train[25%:]."
+        )
+    whole = (None, "all") if official else (None, "all", "train")
+    pool = [record for record in ordered if source in whole or source == record.split]
     if not each_class:
         return _cut(pool, start, end)
     if any(record.label is None for record in pool):

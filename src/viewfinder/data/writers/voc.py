@@ -18,8 +18,9 @@ _DECIMALS = 6  # else the shift may round one corner past the other
 def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """Write the boxes of splits as Pascal VOC, whose corners are pixels counted from 1.
 
-    A corner between pixels is written with its fraction. An image's name starts with its split,
-    since all lie in one folder.
+    A corner between pixels is written with its fraction. Each file says ``corners`` inclusive, as
+    our reader calls it: a box that reaches out of its image may start at 0. An image's name starts
+    with its split, since all lie in one folder.
 
     Args:
         folder: An empty folder to write into.
@@ -33,17 +34,17 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     """
     lists: dict[Split, list[str]] = {split: [] for split in splits}
     classes = next(iter(splits.values())).info.classes
+    used: set[PurePosixPath] = set()
     losses = Losses()
     with closing(pictures(splits, "to VOC")) as rows:
         for picture in rows:
-            place = PurePosixPath(picture.split) / picture.name
-            name = str(place.with_suffix(""))
-            lists[picture.split].append(name)
+            place = _place(picture, used)
+            lists[picture.split].append(str(place.with_suffix("")))
             write_picture(folder, picture, "JPEGImages" / place)
             kept = losses.keep(picture.objects)
             target = folder / "Annotations" / place.with_suffix(".xml")
             target.parent.mkdir(parents=True, exist_ok=True)
-            tree = ElementTree.ElementTree(_document(picture, kept, classes))
+            tree = ElementTree.ElementTree(_document(picture, place.name, kept, classes))
             ElementTree.indent(tree)
             tree.write(target, encoding="utf-8", xml_declaration=True)
     main = folder / "ImageSets" / "Main"
@@ -53,12 +54,25 @@ def write_voc(folder: Path, splits: Mapping[Split, SplitFile]) -> list[str]:
     return losses.described()
 
 
-def _document(picture: Picture, objects: list[Object], classes: list[str]) -> ElementTree.Element:
+def _place(picture: Picture, used: set[PurePosixPath]) -> PurePosixPath:
+    """Return where an image lies; its name ends in no blank, which is no part of a list's line."""
+    place = PurePosixPath(picture.split) / picture.name
+    stem = place.stem
+    while place.stem != place.stem.rstrip() or place.with_suffix("") in used:
+        stem = f"{stem.rstrip()}_"
+        place = place.with_stem(stem)
+    used.add(place.with_suffix(""))
+    return place
+
+
+def _document(
+    picture: Picture, name: str, objects: list[Object], classes: list[str]
+) -> ElementTree.Element:
     root = ElementTree.Element("annotation")
-    _add(root, folder="JPEGImages", filename=picture.name)
+    _add(root, folder="JPEGImages", filename=name)
     width, height = picture.size
     _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
-    _add(root, segmented=0)
+    _add(root, segmented=0, corners="inclusive")
     for item in objects:
         entry = ElementTree.SubElement(root, "object")
         _add(entry, name=classes[item.category], difficult=0)
