@@ -681,6 +681,11 @@ def test_an_image_without_masks_is_one_problem(tmp_path: Path) -> None:
         ({"{a,b}/images/{1,2}.png": PHOTO, "{a,b}/masks/{1,2}.png": mask(1)}, "'a/images' with"),
         ({"one/{1,2}.jpg": PHOTO, "two/{1,2}.png": mask(0, 1)}, "another kind in 'one' and 'two'"),
         ({"{train,training,test}/{a,b}/1.png": PHOTO}, "'train', 'training' all seem to be for"),
+        ({"images/train/1.png": PHOTO, "images/val/2.png": PHOTO, "masks/{1,2}.png": mask(0, 1)},
+         "'masks' holds masks of the images in 'images/.*' and in 'images/.*'; expected"),
+        ({"images/a/1.png": PHOTO, "images/b/2.png": PHOTO, "masks/{1,2}.png": mask(0, 1)},
+         "seems to hold masks in 'masks'"),
+        ({"{trainA,trainB,testA,testB}/1.png": PHOTO}, "images in test., train., which are splits"),
         ({"{val,test}/{a,b}/1.png": PHOTO}, "images in test, val, which are splits"),
         ({"{a,b}/{train,test}/1.png": PHOTO}, "the splits test, train below the folders 'a', 'b'"),
         (
@@ -688,7 +693,7 @@ def test_an_image_without_masks_is_one_problem(tmp_path: Path) -> None:
             "folders in 'train', as a split does.*'more'",
         ),
     ],
-)
+)  # fmt: skip
 def test_folders_that_are_no_classes_are_refused(
     tmp_path: Path, files: dict[str, Any], message: str
 ) -> None:
@@ -698,6 +703,9 @@ def test_folders_that_are_no_classes_are_refused(
 
 
 def test_class_folders_whose_files_count_alike_are_no_masks(tmp_path: Path) -> None:
+    mixed = {"a/{1,3}.png": PHOTO, "a/2.jpg": PHOTO, "b/{1,3}.jpg": PHOTO, "b/2.png": PHOTO}
+    with archive_of_files(tmp_path / "mixed", mixed) as archive:
+        assert recognise(archive).reader.endswith("read_class_folders")
     for number, classes in enumerate(("with_mask,without", "Audi,Ford GT")):
         folders = f"{{train,test}}_images/{{{classes}}}"
         files = {f"{folders}/{{1,2}}.png": PHOTO, f"{folders}/3.jpg": PHOTO}

@@ -35,7 +35,7 @@ def recognise_class_folders(archive: Archive, names: list[str]) -> Format | None
     folders = _folders(images, root)
     if len(folders) < 2 or _below(folders) < _LARGEST_STRAY_SHARE * len(images):
         return None
-    _refuse_masks(archive, images)
+    _refuse_masks(archive, images, folders)
     splits = sibling_splits(folders)
     if len(splits) > 1 or set(folders) == {*splits.get("train", ())}:
         return _in_splits(archive, names, images, root, splits)
@@ -66,7 +66,7 @@ def _in_splits(
             "and nothing that says what the images show. Add the annotations, or sort the images "
             "into one folder a class, below train."
         )
-    _refuse_masks(archive, images)
+    _refuse_masks(archive, images, classes)
     levels = {
         split: _level(images, posixpath.join(root, found[split][0]), classes)
         for split in SPLITS
@@ -183,14 +183,15 @@ def _refuse_mixed_splits(archive: Archive, folders: Mapping[str, list[str]]) -> 
             )
 
 
-def _refuse_masks(archive: Archive, images: Iterable[str]) -> None:
+def _refuse_masks(archive: Archive, images: Iterable[str], folders: Iterable[str]) -> None:
     """Refuse folders that do not part the images but hold masks, or the like, of each other."""
     paths = {posixpath.dirname(image) for image in images}
-    masks = sorted(path for path in paths if beside_images(path, paths))
+    called = paths | set(folders)
+    masks = sorted(path for path in called if beside_images(path, called))
     if masks:
         raise ViewfinderError(
-            f"{archive.path} seems to hold masks in {masks[0]!r}, but no folder holds images of "
-            "the same names. Copy conf/dataset/camvid_quarter.yaml and name the folders there."
+            f"{archive.path} seems to hold masks in {masks[0]!r}, and no folder holds images of "
+            "just these names. Copy conf/dataset/camvid_quarter.yaml and name the folders there."
         )
     if len(paths) > _MOST_FOLDERS_OF_PAIRS:
         return

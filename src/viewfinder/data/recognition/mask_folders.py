@@ -100,7 +100,7 @@ def look_like_pairs(archive: Archive, folders: list[str]) -> tuple[str, str] | N
         shared = sorted(files[first].keys() & files[second].keys())
         alike = len(shared) >= _LEAST_ALIKE * max(len(files[first]), len(files[second]))
         pairs = [(files[first][stem], files[second][stem]) for stem in shared[:_PAIRS_LOOKED_AT]]
-        if pairs and alike and all(_other_kind(archive, *pair) for pair in pairs):
+        if pairs and alike and _of_two_kinds(archive, pairs):
             return first, second
     return None
 
@@ -146,17 +146,21 @@ def _of_classes(pairs: list[MaskFolder]) -> list[MaskFolder]:
     ]
 
 
-def _other_kind(archive: Archive, first: str, second: str) -> bool:
-    """Tell whether two images are of one size and of another kind, as a photo and its mask."""
+def _of_two_kinds(archive: Archive, pairs: list[tuple[str, str]]) -> bool:
+    """Tell whether pairs of images have one size and differ in kind alike, as photos and masks."""
     try:
-        with (
-            Image.open(io.BytesIO(archive.read(first))) as one,
-            Image.open(io.BytesIO(archive.read(second))) as other,
-        ):
-            kinds = {one.format, other.format}, {one.mode in _COLOURS, other.mode in _COLOURS}
-            return one.size == other.size and any(len(kind) > 1 for kind in kinds)
+        looks = [[_look(archive, name) for name in pair] for pair in pairs]
     except (OSError, SyntaxError, ValueError):
         return False
+    same_size = all(first[0] == second[0] for first, second in looks)
+    kinds = {(first[1:], second[1:]) for first, second in looks}
+    return same_size and len(kinds) == 1 and all(first != second for first, second in kinds)
+
+
+def _look(archive: Archive, name: str) -> tuple[tuple[int, int], str | None, bool]:
+    """Return an image's size, its file format, and whether it has colours."""
+    with Image.open(io.BytesIO(archive.read(name))) as image:
+        return image.size, image.format, image.mode in _COLOURS
 
 
 def _alike(images: str, masks: str) -> tuple[bool, float]:

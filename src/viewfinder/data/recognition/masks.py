@@ -51,12 +51,12 @@ def recognise_index_masks(archive: Archive, names: list[str]) -> Format | None:
     masks = _files(archive, {pair.masks for pair in pairs})
     try:
         classes = classes_in_masks(archive, masks)
-        _check(archive, pairs)
+        beside = _beside(archive, pairs)
+        _check(archive, pairs, beside)
     except ViewfinderError:
         if any(pair.sure for pair in pairs):
             raise
         return None  # a class may be called mask, too
-    beside = _beside(archive, pairs)
     if not any(pair.sure for pair in pairs) and (beside or not _as_masks(archive, pairs, classes)):
         return None
     options: dict[str, Any] = {"classes": classes.names}
@@ -81,7 +81,7 @@ def _folders(pairs: list[MaskFolder]) -> dict[str, Any]:
     } | suffix
 
 
-def _check(archive: Archive, pairs: list[MaskFolder]) -> None:
+def _check(archive: Archive, pairs: list[MaskFolder], beside: Iterable[str]) -> None:
     splits = {split_in_path(pair.images) for pair in pairs}
     shown = ", ".join(f"{pair.images!r} with {pair.masks!r}" for pair in pairs[:4])
     if len(pairs) > 1 and (None in splits or len(splits) < len(pairs)):
@@ -90,6 +90,20 @@ def _check(archive: Archive, pairs: list[MaskFolder]) -> None:
     if len({pair.suffix for pair in pairs}) > 1:
         problem = f"the masks' names end differently from folder to folder: {shown}"
         raise unsettled(archive, _KIND, problem)
+    stems = {folder: _stems(archive, folder) for folder in beside}
+    for pair in pairs:
+        images, masks = (_stems(archive, folder) for folder in (pair.images, pair.masks))
+        for folder, others in stems.items():
+            if {stem + pair.suffix for stem in others - images} & masks:
+                problem = (
+                    f"{pair.masks!r} holds masks of the images in {pair.images!r} and in "
+                    f"{folder!r}; expected a folder of masks for each"
+                )
+                raise unsettled(archive, _KIND, problem)
+
+
+def _stems(archive: Archive, folder: str) -> set[str]:
+    return {PurePosixPath(name).stem for name in _files(archive, {folder})}
 
 
 def _listed(archive: Archive, names: list[str], pairs: list[MaskFolder]) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
 
 READERS = "viewfinder.data.readers."
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")  # of trainA, TrainSet and train_set
 _FILLERS = ("set", "sets", "split", "images", "image", "imgs", "img", "dataset", "data", "folder")
 
 
@@ -50,8 +50,8 @@ def split_in_path(path: str) -> Split | None:
 
 def named_split(folder: str) -> tuple[Split, tuple[str, ...]] | None:
     """Return the one split that a folder's name holds, and the other words that tell something."""
-    words = _WORD.findall(posixpath.basename(folder).lower())
-    plain = [_without_filler(word) for word in words]
+    words = _WORD.findall(posixpath.basename(folder))
+    plain = [_without_filler(word.lower()) for word in words]
     splits = [split for word in plain if (split := split_of(word)) is not None]
     if len(splits) != 1:
         return None
