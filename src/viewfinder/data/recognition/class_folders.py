@@ -66,7 +66,6 @@ def _in_splits(
             "and nothing that says what the images show. Add the annotations, or sort the images "
             "into one folder a class, below train."
         )
-    _refuse_masks(archive, images, classes)
     levels = {
         split: _level(images, posixpath.join(root, found[split][0]), classes)
         for split in SPLITS
@@ -195,7 +194,7 @@ def _refuse_masks(archive: Archive, images: Iterable[str], folders: Iterable[str
         )
     if len(paths) > _MOST_FOLDERS_OF_PAIRS:
         return
-    pair = look_like_pairs(archive, sorted(paths))
+    pair = look_like_pairs(archive, images)
     if pair is not None:
         raise ViewfinderError(
             f"{archive.path} holds files of the same names and sizes but of another kind in "

@@ -91,12 +91,13 @@ def beside_images(folder: str, folders: Iterable[str]) -> bool:
     return own in others if own else bool(others & _IMAGE_WORDS)
 
 
-def look_like_pairs(archive: Archive, folders: list[str]) -> tuple[str, str] | None:
-    """Return two folders of files with the same names and sizes that are of different kinds."""
+def look_like_pairs(archive: Archive, images: Iterable[str]) -> tuple[str, str] | None:
+    """Return two folders of images with the same names and sizes that are of different kinds."""
     files: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for name in image_names(archive):
-        files[posixpath.dirname(name)][PurePosixPath(name).stem] = name
-    for first, second in combinations(folders, 2):
+    for name in images:
+        folder, file = posixpath.split(name)
+        files[folder][posixpath.splitext(file)[0]] = name
+    for first, second in combinations(sorted(files), 2):
         shared = sorted(files[first].keys() & files[second].keys())
         alike = len(shared) >= _LEAST_ALIKE * max(len(files[first]), len(files[second]))
         pairs = [(files[first][stem], files[second][stem]) for stem in shared[:_PAIRS_LOOKED_AT]]
