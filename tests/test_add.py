@@ -703,12 +703,15 @@ def test_folders_that_are_no_classes_are_refused(
 
 
 def test_class_folders_whose_files_count_alike_are_no_masks(tmp_path: Path) -> None:
-    mixed = {"a/{1,3}.png": PHOTO, "a/2.jpg": PHOTO, "b/{1,3}.jpg": PHOTO, "b/2.png": PHOTO}
-    with archive_of_files(tmp_path / "mixed", mixed) as archive:
-        assert recognise(archive).reader.endswith("read_class_folders")
-    for number, classes in enumerate(("with_mask,without", "Audi,Ford GT")):
-        folders = f"{{train,test}}_images/{{{classes}}}"
-        files = {f"{folders}/{{1,2}}.png": PHOTO, f"{folders}/3.jpg": PHOTO}
+    layouts: list[dict[str, Any]] = [
+        {"{with_mask,without}/{1,2}.png": PHOTO, "{with_mask,without}/3.jpg": PHOTO},
+        {"a/{1,3}.png": PHOTO, "a/2.jpg": PHOTO, "b/{1,3}.jpg": PHOTO, "b/2.png": PHOTO},
+        {
+            "{test_images/Audi,train_images/Ford GT}/{1,2}.png": PHOTO,
+            "train_images/Audi/3.png": PHOTO,
+        },
+    ]
+    for number, files in enumerate(layouts):
         with archive_of_files(tmp_path / str(number), files) as archive:
             assert recognise(archive).reader.endswith("read_class_folders")
 
