@@ -22,6 +22,7 @@ from hydra.utils import get_method
 
 from viewfinder.cli import main
 from viewfinder.data.archive import Archive, write_checksums
+from viewfinder.data.readers.folders import read_class_folders
 from viewfinder.data.readers.record import Reading
 from viewfinder.data.recognition.formats import recognise
 from viewfinder.data.recognition.names import Format
@@ -697,6 +698,234 @@ def test_what_cannot_be_told_is_refused_with_the_mend(
             recognise(archive)
 
 
+PHOTO = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
+
+
+def mask(*values: int) -> np.ndarray:
+    """A mask as large as the photo, with these values."""
+    return np.resize(np.array(values, np.uint8), (32, 40))
+
+
+def archive_of_files(folder: Path, files: dict[str, Any]) -> Archive:
+    """Pack pictures of these pixels, and files of these bytes; braces stand for several names."""
+
+    def make(made: Path) -> None:
+        for pattern, content in files.items():
+            for name in expanded(pattern):
+                path = made / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(content, bytes):
+                    path.write_bytes(content)
+                else:
+                    assert cv2.imwrite(str(path), content)
+
+    return archive_of(folder, make)
+
+
+def expanded(pattern: str) -> list[str]:
+    """Write ``{a,b}/{1,2}.png`` out, as a shell does."""
+    head, brace, rest = pattern.partition("{")
+    if not brace:
+        return [pattern]
+    choices, _, tail = rest.partition("}")
+    return [head + choice + end for choice in choices.split(",") for end in expanded(tail)]
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "classes", "note"),
+    [
+        # Splits by other names; folders that belong to none are left out, and named.
+        (
+            {"d/{train_set,test_set}/{a,b}/{1,2}.png": PHOTO},
+            {"splits": {"train": "d/train_set", "test": "d/test_set"}},
+            ["a", "b"],
+            "",
+        ),
+        (
+            {"{trainset,testset}/{a,b}/{1,2}.png": PHOTO},
+            {"splits": {"train": "trainset", "test": "testset"}},
+            ["a", "b"],
+            "",
+        ),
+        (
+            {
+                "seg_{train/seg_train,test/seg_test}/{a,b}/1.png": PHOTO,
+                "seg_pred/p/{1,2}.png": PHOTO,
+            },
+            {
+                "splits": {"train": "seg_train/seg_train", "test": "seg_test/seg_test"},
+                "images": ["seg_train/seg_train/*", "seg_test/seg_test/*"],
+            },
+            ["a", "b"],
+            "'seg_pred' (images: 2)",
+        ),
+        (
+            {"train/{a,b}/{1,2}.png": PHOTO, "test/{1,2,3}.png": PHOTO, "preview.png": PHOTO},
+            {"splits": {"train": "train"}, "images": ["train/*"]},
+            ["a", "b"],
+            "'test' (images: 3)",
+        ),
+        (
+            {"{train,test}/{cat,dog}/session{1,2}/1.png": PHOTO},
+            {"splits": {"train": "train", "test": "test"}},
+            ["cat", "dog"],
+            "",
+        ),
+        ({"{bus,car,train}/1.png": PHOTO}, {"root": ""}, ["bus", "car", "train"], ""),
+        # The top folders are the classes.
+        (
+            {"cat/s{1,2}/{1,2}.png": PHOTO, "dog/s{3,4}/1.png": PHOTO},
+            {"root": ""},
+            ["cat", "dog"],
+            "'cat/s2' is a part of 'cat'",
+        ),
+        (
+            {"cat/1.png": PHOTO, "dog/{outdoor,indoor}/1.png": PHOTO},
+            {"root": ""},
+            ["cat", "dog"],
+            "'dog/outdoor' is a part of 'dog'",
+        ),
+        (
+            {
+                "{cat,dog}/{1,2}.png": PHOTO,
+                "bird/{1,2}.HEIC": b"",
+                "bird/3.jp2": b"",
+                "a/b.txt": b"",
+            },
+            {"root": ""},
+            ["cat", "dog"],
+            "can be read: 'bird' (.heic 2, .jp2 1)",
+        ),
+    ],
+)
+def test_class_folders_are_told_from_splits_and_parts(
+    tmp_path: Path, files: dict[str, Any], options: dict[str, Any], classes: list[str], note: str
+) -> None:
+    with archive_of_files(tmp_path, files) as archive:
+        found = recognise(archive)
+        reading = read_class_folders(archive, **found.options)
+    assert found.options == options
+    assert reading.classes == classes
+    assert note in found.note
+    assert bool(found.note) == bool(note)
+
+
+def test_a_stray_image_beside_class_folders_is_one_problem(tmp_path: Path) -> None:
+    files = {"{cat,dog}/{1,2}.png": PHOTO, "preview.png": PHOTO}
+    with archive_of_files(tmp_path, files) as archive:
+        reading = read_class_folders(archive, **recognise(archive).options)
+    assert len(reading.records) == 4
+    assert [item.id for item in reading.left_out] == ["preview.png"]
+
+
+MASK_FOLDERS = {"images": "images", "masks": "masks"}
+NUMBERED = ["class_0", "class_1", "class_2"]
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "note"),
+    [
+        ({"image/{1,2}.png": PHOTO, "label/{1,2}.png": mask(0, 1, 2)},
+         {"images": "image", "masks": "label", "classes": NUMBERED}, ""),
+        ({"JPEGImages/{1,2,3}.jpg": PHOTO, "Segmentation{Class,Object}/{1,2,3}.png": mask(0, 1, 2),
+          "ImageSets/Segmentation/train.txt": b"1\n2", "ImageSets/Segmentation/val.txt": b"3"},
+         {"images": "JPEGImages/{name}.jpg", "masks": "SegmentationClass/{name}.png",
+          "lists": {s: f"ImageSets/Segmentation/{s}.txt" for s in ("train", "val")},
+          "classes": NUMBERED}, "left out: 'SegmentationObject' (images: 3)"),
+        ({"{train,test}/images/{1,2}.png": PHOTO, "{train,test}/masks/{1,2}.png": mask(0, 1, 2)},
+         {"images": {"train": "train/images", "test": "test/images"},
+          "masks": {"train": "train/masks", "test": "test/masks"}, "classes": NUMBERED}, ""),
+        ({"images/{train,val}/{1,2}.png": PHOTO, "masks/{train,val}/{1,2}.png": mask(0, 1, 2)},
+         {"images": {"train": "images/train", "val": "images/val"},
+          "masks": {"train": "masks/train", "val": "masks/val"}, "classes": NUMBERED}, ""),
+        ({"train/{1,2}.jpg": PHOTO, "train_masks/{1,2}_mask.png": mask(0, 255),
+          "test/3.jpg": PHOTO},
+         {"images": "train", "masks": "train_masks", "suffix": "_mask",
+          "classes": ["background", "object"], "values": {255: 1}}, "left out: 'test' (images: 1)"),
+        ({"before/{1,2}.jpg": PHOTO, "gt/{1,2}.png": mask(0, 1, 2)},
+         {"images": "before", "masks": "gt", "classes": NUMBERED}, ""),
+        # Values with gaps, and a class that one mask of many holds.
+        ({"images/{1,2}.jpg": PHOTO, "masks/{1,2}.png": mask(0, 1, 128)},
+         MASK_FOLDERS | {"classes": ["class_0", "class_1", "class_128"], "values": {128: 2}},
+         "the values 0, 1, 128, numbered from 0"),
+        ({"images/{1,2}.jpg": PHOTO, "masks/{1,2}.png": mask(0, 127, 255)},
+         MASK_FOLDERS | {"classes": ["class_0", "class_127", "class_255"],
+                         "values": {127: 1, 255: 2}}, "the values 0, 127, 255"),
+        ({f"images/{{{','.join(map(str, range(130)))}}}.png": PHOTO,
+          f"masks/{{{','.join(map(str, range(130)))}}}.png": mask(0, 1), "masks/4.png": mask(0, 2)},
+         MASK_FOLDERS | {"classes": NUMBERED}, ""),
+        # Some masks that can't be used are for the reader and the split stage to name.
+        ({"images/{1,2,3,4}.jpg": PHOTO, "masks/{1,2}.png": mask(0, 1, 2), "masks/3.png": PHOTO},
+         MASK_FOLDERS | {"classes": NUMBERED},
+         "1 of 3 masks can't be used: the mask 'masks/3.png' has colours"),
+    ],
+)  # fmt: skip
+def test_index_masks_are_recognised(
+    tmp_path: Path, files: dict[str, Any], options: dict[str, Any], note: str
+) -> None:
+    with archive_of_files(tmp_path, files) as archive:
+        found = recognise(archive)
+        reading = get_method(found.reader)(archive, **found.options)
+    assert found.options == options
+    assert note in found.note
+    assert bool(found.note) == bool(note)
+    assert all(record.mask is not None for record in reading.records)
+
+
+def test_an_image_without_masks_is_one_problem(tmp_path: Path) -> None:
+    white = mask(0, 255)
+    files = {f"{name}/{part}/1.png": white for name in "abcde" for part in ("images", "masks")}
+    with archive_of_files(tmp_path, files | {"f/images/1.png": white}) as archive:
+        found = recognise(archive)
+        reading = get_method(found.reader)(archive, **found.options)
+    assert len(reading.records) == 5
+    assert [item.id for item in reading.left_out] == ["f/images/1.png"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"images/{1,2}.png": PHOTO, "masks/{1,2}.png": PHOTO}, "'masks/1.png' has colours"),
+        ({"images/{1,2}.png": PHOTO, "masks/{1,2}.jpg": mask(0, 255)}, "are JPEG files.*PNG"),
+        ({"images/{1,2}.png": PHOTO, "masks/{1,2}.png": PHOTO[..., 0]}, "different values"),
+        ({"{a,b}/images/{1,2}.png": PHOTO, "{a,b}/masks/{1,2}.png": mask(1)}, "'a/images' with"),
+        ({"one/{1,2}.jpg": PHOTO, "two/{1,2}.png": mask(0, 1)}, "another kind in 'one' and 'two'"),
+        ({"{train,training,test}/{a,b}/1.png": PHOTO}, "'train', 'training' all seem to be for"),
+        ({"images/train/1.png": PHOTO, "images/val/2.png": PHOTO, "masks/{1,2}.png": mask(0, 1)},
+         "'masks' holds masks of the images in 'images/.*' and in 'images/.*'; expected"),
+        ({"images/a/1.png": PHOTO, "images/b/2.png": PHOTO, "masks/{1,2}.png": mask(0, 1)},
+         "seems to hold masks in 'masks'"),
+        ({"{trainA,trainB,testA,testB}/1.png": PHOTO}, "images in test., train., which are splits"),
+        ({"{val,test}/{a,b}/1.png": PHOTO}, "images in test, val, which are splits"),
+        ({"{a,b}/{train,test}/1.png": PHOTO}, "the splits test, train below the folders 'a', 'b'"),
+        (
+            {"{train,more}/{a,b}/1.png": PHOTO, "train/1.png": PHOTO},
+            "folders in 'train', as a split does.*'more'",
+        ),
+    ],
+)  # fmt: skip
+def test_folders_that_are_no_classes_are_refused(
+    tmp_path: Path, files: dict[str, Any], message: str
+) -> None:
+    with archive_of_files(tmp_path, files) as archive:
+        with pytest.raises(ViewfinderError, match=message):
+            recognise(archive)
+
+
+def test_class_folders_whose_files_count_alike_are_no_masks(tmp_path: Path) -> None:
+    layouts: list[dict[str, Any]] = [
+        {"{with_mask,without}/{1,2}.png": PHOTO, "{with_mask,without}/3.jpg": PHOTO},
+        {"a/{1,3}.png": PHOTO, "a/2.jpg": PHOTO, "b/{1,3}.jpg": PHOTO, "b/2.png": PHOTO},
+        {
+            "{test_images/Audi,train_images/Ford GT}/{1,2}.png": PHOTO,
+            "train_images/Audi/3.png": PHOTO,
+        },
+    ]
+    for number, files in enumerate(layouts):
+        with archive_of_files(tmp_path / str(number), files) as archive:
+            assert recognise(archive).reader.endswith("read_class_folders")
+
+
 def archive_of(folder: Path, make: Callable[[Path], None]) -> Archive:
     made, packed = folder / "made", folder / "packed"
     made.mkdir(parents=True)
@@ -853,11 +1082,12 @@ def test_what_is_wrong_with_the_files_is_said(
     (photos / "dog" / "photo").touch()
     assert main(["add", "own", "own"]) == 0
     said = capsys.readouterr().out
-    assert "2 samples can't be used" in said
+    assert "3 samples can't be used" in said
+    assert "photos/dog/photo.heic: its format is not read" in said
     assert "photos/cat/text.jpg: it is not a readable image (10 bytes)" in said
     assert "photos/dog/empty.jpg: it is not a readable image (0 bytes)" in said
     assert "on_error: skip" in said
-    assert "not taken    2 files beside the images: without suffix 1, .heic 1" in said
+    assert "not taken    1 files beside the images: without suffix 1" in said
 
 
 def test_what_was_fetched_to_be_looked_at_is_not_fetched_again(

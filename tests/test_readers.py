@@ -147,6 +147,8 @@ def test_images_can_be_chosen_by_pattern(tmp_path: Path) -> None:
         ({"x/cat/1.png": "", "y/cat/1.png": ""}, {"classes": ["cat"]}, ["same name", "`root`"]),
         ({"cat/1.png": "", "dog/1.png": ""}, {"classes": ["cat", "dog", "cow"]}, ["'cow'"]),
         ({"cat/1.png": "", "dog/1.png": ""}, {"images": "x/*"}, ["'x/*'", "pattern"]),
+        ({"cat/1.png": "", "dog/1.png": "", "dog/2.HEIC": ""}, {},
+         ["'dog/2.HEIC'", "format is not read", "Convert"]),
     ],
 )  # fmt: skip
 def test_class_folders_refuse(

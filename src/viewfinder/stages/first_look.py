@@ -48,6 +48,7 @@ def look_at_images(reading: Reading, archive: Archive) -> FirstLook:
 def _not_taken(reading: Reading, archive: Archive) -> Counter[str]:
     known = {record.id for record in reading.records} | {item.id for item in reading.left_out}
     folders = {posixpath.dirname(name) for name in known}
+    known |= {record.mask.path for record in reading.records if record.mask is not None}
     suffixes = (
         PurePosixPath(name).suffix.lower() or "without suffix"
         for name in archive.names()

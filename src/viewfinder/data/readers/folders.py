@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.readers.members import folder_split, image_names, inside
+from viewfinder.data.readers.members import folder_split, image_names, inside, unread_names
 from viewfinder.data.readers.record import Reading, Record
 from viewfinder.data.readers.refusals import (
     Refused,
@@ -56,6 +56,7 @@ def read_class_folders(
         f"in a class folder {_where(root, splits)}",
         "Move it, or leave it out with the reader's `images`.",
     )
+    refused.of_unread_kind(unread_names(archive, images))
     folders = sorted({folder for _, folder in places.values() if folder is not None})
     names = _names(archive, folders, classes)
     label_of = {folder: label for label, folder in enumerate(names)}

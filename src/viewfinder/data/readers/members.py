@@ -16,6 +16,11 @@ IMAGE_SUFFIXES = frozenset(
     | {".pbm", ".pgm", ".ppm", ".pnm"}
 )
 
+UNREAD_SUFFIXES = frozenset(
+    {".heic", ".heif", ".hif", ".jp2", ".j2k", ".jxl", ".psd", ".tga", ".exr", ".hdr", ".dcm"}
+    | {".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"}
+)
+
 
 def is_image(name: str) -> bool:
     """Tell whether a name's extension, in either case, is that of an image."""
@@ -46,6 +51,17 @@ def image_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[s
             f"{', '.join(map(repr, wanted))}. Expected at least one: correct the pattern."
         )
     return matching
+
+
+def unread_names(archive: Archive, patterns: str | Sequence[str] = "*") -> list[str]:
+    """Return the names of images of a kind that is not read, which match one of the patterns."""
+    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    return [
+        name
+        for name in archive.names()
+        if PurePosixPath(name).suffix.lower() in UNREAD_SUFFIXES
+        and any(fnmatchcase(name, item) for item in wanted)
+    ]
 
 
 def inside(name: str, folder: str) -> str | None:

@@ -33,6 +33,11 @@ class Refused:
         for image in images:
             self.add(image, f"it is without a label; expected each image {where}. {mend}")
 
+    def of_unread_kind(self, images: Iterable[str]) -> None:
+        """Note images in formats that can't be decoded."""
+        for image in images:
+            self.add(image, "its format is not read; expected one such as JPEG or PNG. Convert it.")
+
     def without_image(self, labels: Iterable[str], where: str) -> None:
         """Note annotations whose image the archive does not hold."""
         for label in labels:

@@ -2,6 +2,8 @@
 
 import os
 import posixpath
+import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,6 +15,8 @@ from viewfinder.data.schema import SPLITS, Split
 from viewfinder.errors import ViewfinderError
 
 READERS = "viewfinder.data.readers."
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")  # of trainA, TrainSet and train_set
+_FILLERS = ("set", "sets", "split", "images", "image", "imgs", "img", "dataset", "data", "folder")
 
 
 @dataclass(frozen=True)
@@ -44,12 +48,42 @@ def split_in_path(path: str) -> Split | None:
     return next((split for split in found if split is not None), None)
 
 
+def named_split(folder: str) -> tuple[Split, tuple[str, ...]] | None:
+    """Return the one split that a folder's name holds, and the other words that tell something."""
+    words = _WORD.findall(posixpath.basename(folder))
+    plain = [_without_filler(word.lower()) for word in words]
+    splits = [split for word in plain if (split := split_of(word)) is not None]
+    if len(splits) != 1:
+        return None
+    return splits[0], tuple(word for word in plain if word and split_of(word) is None)
+
+
+def sibling_splits(folders: Iterable[str]) -> dict[Split, list[str]]:
+    """Return those folders that are called alike but for a split, as train_set and test_set.
+
+    Args:
+        folders: Folders that lie beside each other.
+    """
+    families: defaultdict[tuple[str, ...], dict[Split, list[str]]] = defaultdict(dict)
+    for folder in sorted(folders):
+        named = named_split(folder)
+        if named is not None:
+            split, rest = named
+            families[rest].setdefault(split, []).append(folder)
+    return max(families.values(), key=len, default={})
+
+
 def split_folders(folders: set[str]) -> dict[Split, str] | None:
     """Return each split's folder if the folders are named after splits, all of them."""
-    found = {split_of(posixpath.basename(folder)): folder for folder in folders}
-    if None in found or len(found) < len(folders) or "train" not in found:
-        return None
-    return {split: found[split] for split in SPLITS if split in found}
+    found = sibling_splits(folders)
+    single = {split: found[split][0] for split in SPLITS if split in found}
+    return single if "train" in single and len(single) == len(folders) else None
+
+
+def _without_filler(word: str) -> str:
+    filler = next((item for item in _FILLERS if word.endswith(item)), "")
+    rest = word.removesuffix(filler)
+    return rest if not rest or split_of(rest) else word
 
 
 def common_folder(folders: Iterable[str]) -> str:
