@@ -1,6 +1,7 @@
 """The pixels of mask files, as numbers."""
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from viewfinder.data.unreadable import unreadable
 from viewfinder.errors import ViewfinderError
 
 _INDEX_MODES = frozenset({"1", "L", "P", "I", "I;16", "I;16L", "I;16B"})
+
+_COUNTABLE = 2**16
 
 
 def decode_indices(content: bytes, name: str) -> NDArray[np.int64]:
@@ -45,6 +48,13 @@ def decode_binary(content: bytes, name: str) -> NDArray[np.bool_]:
     grey = image if image.mode in _INDEX_MODES - {"P"} else image.convert("L")
     values = np.asarray(grey).astype(np.int64)
     return np.asarray(2 * values > values.max())
+
+
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the whole numbers that there are, sorted; counting them is faster than sorting all."""
+    if values.min() >= 0 and values.max() < _COUNTABLE:
+        return np.flatnonzero(np.bincount(values.ravel()))
+    return np.unique(values)
 
 
 def _open(content: bytes, name: str) -> Image.Image:

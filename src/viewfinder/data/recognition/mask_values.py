@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
-
 from viewfinder.data.archive import Archive
-from viewfinder.data.mask_pixels import decode_indices
+from viewfinder.data.mask_pixels import decode_indices, distinct
 from viewfinder.data.schema import IGNORE
 from viewfinder.errors import ViewfinderError
 from viewfinder.progress import progress
@@ -18,7 +15,6 @@ _MOST_READ = 2000
 _MOST_CLASSES = 200
 _LEAST_READABLE = 0.5
 _FIRST_GREY = 32  # the least value above 0 of masks that are grey levels, not numbers
-_COUNTED = 65536  # values below are counted, which is faster than sorting
 
 
 @dataclass(frozen=True)
@@ -81,15 +77,8 @@ def _values(archive: Archive, names: Sequence[str]) -> tuple[set[int], list[View
             except ViewfinderError as error:
                 problems.append(error)
             else:
-                values |= _unique(pixels)
+                values |= set(distinct(pixels).tolist())
     return values, problems
-
-
-def _unique(pixels: NDArray[np.int64]) -> set[int]:
-    flat = pixels.ravel()
-    if flat.size and flat.min() >= 0 and flat.max() < _COUNTED:
-        return set(np.flatnonzero(np.bincount(flat)).tolist())
-    return set(np.unique(flat).tolist())
 
 
 def _named(values: set[int]) -> tuple[list[str], dict[int, int], list[str]]:

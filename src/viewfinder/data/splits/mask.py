@@ -2,19 +2,16 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from viewfinder.data.archive import Archive
-from viewfinder.data.mask_pixels import decode_indices
+from viewfinder.data.mask_pixels import decode_indices, distinct
 from viewfinder.data.readers.record import MaskFile
 from viewfinder.data.schema import IGNORE
 from viewfinder.errors import ViewfinderError
-
-_COUNTABLE = 2**16
 
 
 def encode_mask(
@@ -90,10 +87,3 @@ def _to_classes(
             "the reader in conf/dataset/ the meaning of these values."
         )
     return np.array(indices, np.uint8)[np.searchsorted(found, values)]
-
-
-def distinct(values: NDArray[Any]) -> NDArray[Any]:
-    """Return the values that there are, sorted; counting them is faster than sorting all."""
-    if values.min() >= 0 and values.max() < _COUNTABLE:
-        return np.flatnonzero(np.bincount(values.ravel()))
-    return np.unique(values)

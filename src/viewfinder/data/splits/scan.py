@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from viewfinder.data.archive import Archive
+from viewfinder.data.mask_pixels import distinct
 from viewfinder.data.readers.record import LeftOut, Reading, Record
 from viewfinder.data.schema import IGNORE
-from viewfinder.data.splits.mask import class_indices, distinct
+from viewfinder.data.splits.mask import class_indices
 from viewfinder.data.splits.options import Reaction
 from viewfinder.data.splits.pixels import Look, UnreadableImageError, look_at
 from viewfinder.errors import ViewfinderError
