@@ -61,7 +61,7 @@ def test_all_rows_are_the_whole_image(rows: int) -> None:
         ("JPEG", {"exif": exif(6)}),
         ("PNG", {}),
     ],
-    ids=str,
+    ids=["progressive", "restarts in rows", "restarts of rows", "upside down", "sideways", "PNG"],
 )
 def test_files_stored_otherwise_are_decoded_whole(
     kind: str, options: dict[str, Any], rows: int
