@@ -244,10 +244,12 @@ def test_a_coco_annotation_that_means_nothing_is_noted(
     assert message in bad.reason
 
 
-def test_a_coco_annotation_without_a_box_is_refused(tmp_path: Path) -> None:
+def test_a_coco_annotation_without_a_box_concerns_its_image(tmp_path: Path) -> None:
     annotation = {"id": 5, "image_id": 7, "category_id": 4}
-    with pytest.raises(ViewfinderError, match=r"val\.json.* 5 .*bbox 'missing'"):
-        read_document(tmp_path, coco_document(annotations=[annotation]))
+    reading = read_document(tmp_path, coco_document(annotations=[annotation]))
+    (left_out,) = reading.left_out
+    assert left_out.id.endswith("a.png")
+    assert "annotation 5 of 'val.json' has the box None; expected four numbers" in left_out.reason
 
 
 def test_an_image_of_another_size_than_its_annotations_is_refused(tmp_path: Path) -> None:
