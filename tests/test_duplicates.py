@@ -251,24 +251,23 @@ def test_images_of_all_suffixes_are_taken(tmp_path: Path, monkeypatch: pytest.Mo
     assert {name for ids in members(tmp_path).values() for name in ids} == files.keys()
 
 
+def with_four_alike(count: int) -> dict[str, bytes]:
+    near = {f"cat/near{k}.jpg": encode(picture(k), "JPEG", quality=80) for k in range(4)}
+    return pets(count) | near
+
+
 def test_many_images_that_look_alike_are_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = pets(10)
-    for index in range(4):
-        files[f"cat/near{index}.jpg"] = encode(picture(index), "JPEG", quality=80)
-    assert split(tmp_path, monkeypatch, files) == 0
+    assert split(tmp_path, monkeypatch, with_four_alike(10)) == 0
     assert "8 images look so alike" in capsys.readouterr().err
 
 
 def test_alike_images_in_no_split_are_few_of_all_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    files = pets(50)
-    for index in range(4):
-        files[f"cat/near{index}.jpg"] = encode(picture(index), "JPEG", quality=80)
     slices = {"method": "slices", "train": "[10:20]", "val": "[20:30]", "test": "[30:40]"}
-    monkeypatch.chdir(make_project(tmp_path, files, slices))
+    monkeypatch.chdir(make_project(tmp_path, with_four_alike(50), slices))
     assert main(["split", "pets"]) == 0
     error = capsys.readouterr().err
     assert "groups of near duplicates: 4" in error
